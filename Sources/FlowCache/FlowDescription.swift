@@ -1,0 +1,67 @@
+// What the slow path tells the flow cache about one direction of a flow: key, rewrite, guards, owner.
+//
+// Invariant: a plain value, no references; the writer packs it into an entry, the worker never sees it.
+import Wire
+
+/// What a packet of the flow shows on the wire when it arrives.
+@frozen public struct FlowKey: Hashable, Sendable {
+    public var source = IPAddress(ipv4: 0)
+    public var destination = IPAddress(ipv4: 0)
+    /// Ports in host order; the ICMP echo identifier in both for echo; 0 for protocols keyed by addresses alone.
+    public var sourcePort: UInt16 = 0
+    public var destinationPort: UInt16 = 0
+    public var transportProtocol: UInt8 = 0
+    public var ingressPort: PortIndex = 0
+    /// VLAN tags as they arrive: VIDs only (PCP and DEI are not part of the key), 0 for none, outermost first.
+    public var outerVLAN: UInt16 = 0
+    public var innerVLAN: UInt16 = 0
+    public var vlanCount: UInt8 = 0
+    @inlinable public init() {}
+}
+
+/// How a packet of the flow leaves. Fields that do not change hold the packet's own values.
+@frozen public struct FlowRewrite: Sendable {
+    public var outputPort: PortIndex = 0
+    public var destinationMAC = EthernetAddress.zero
+    public var sourceMAC = EthernetAddress.zero
+    public var source = IPAddress(ipv4: 0)
+    public var destination = IPAddress(ipv4: 0)
+    public var sourcePort: UInt16 = 0
+    public var destinationPort: UInt16 = 0
+    /// `trafficClass = (old & ~mask) | value`.
+    public var trafficClassMask: UInt8 = 0
+    public var trafficClassValue: UInt8 = 0
+    @inlinable public init() {}
+}
+
+/// Which packets with the flow's key the recorded verdict holds for; the others go to the slow path.
+@frozen public struct FlowGuard: Sendable {
+    /// `tcpFlags & mask == value`. A tracked TCP flow has at least SYN, FIN and RST in the mask, and 0 for them in the value.
+    public var tcpFlagsMask: UInt8 = 0
+    public var tcpFlagsValue: UInt8 = 0
+    /// `trafficClass & mask == value`.
+    public var trafficClassMask: UInt8 = 0
+    public var trafficClassValue: UInt8 = 0
+    /// Longest IP packet (bytes from the network header) that the path takes.
+    public var maximumLength: UInt16 = 0
+    /// Judge sequence numbers with the connection's TCPWindowPair, as conntrack does; off for untracked and liberal flows.
+    public var checksTCPWindow = false
+    /// Verify the transport checksum (conntrack calls a packet with a wrong one invalid).
+    public var checksTransportChecksum = false
+    @inlinable public init() {}
+}
+
+/// One direction of a flow, ready to be published.
+@frozen public struct FlowDescription: Sendable {
+    public var key = FlowKey()
+    public var rewrite = FlowRewrite()
+    public var `guard` = FlowGuard()
+    /// Index of the connection in the conntrack's pool; `FlowDescription.untracked` if the ruleset tracks nothing.
+    public var connection: UInt32 = FlowDescription.untracked
+    /// 0 original, 1 reply.
+    public var direction: UInt8 = 0
+    /// Index of the credit list that the slow path keeps for this flow's counters.
+    public var creditList: UInt32 = 0
+    @inlinable public init() {}
+    public static var untracked: UInt32 { UInt32.max }
+}
