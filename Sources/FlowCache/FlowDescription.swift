@@ -7,7 +7,9 @@ import Wire
 @frozen public struct FlowKey: Hashable, Sendable {
     public var source = IPAddress(ipv4: 0)
     public var destination = IPAddress(ipv4: 0)
-    /// Ports in host order; the ICMP echo identifier in both for echo; 0 for protocols keyed by addresses alone.
+    /// Ports in host order. For ICMP and ICMPv6 echo: the identifier in `sourcePort`, `type << 8 | code` in
+    /// `destinationPort` (a request and a reply with one identifier may run the same way). 0 for protocols that are
+    /// keyed by addresses alone.
     public var sourcePort: UInt16 = 0
     public var destinationPort: UInt16 = 0
     public var transportProtocol: UInt8 = 0
