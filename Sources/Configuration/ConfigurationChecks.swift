@@ -1,0 +1,146 @@
+// What no single value can tell: names that must exist, values that must agree with each other.
+//
+// Invariant: a check adds a problem and goes on; it never relies on an earlier check having passed.
+import Wire
+
+extension Configuration {
+    mutating func check(_ positions: Positions, fileExists: (String) -> Bool, _ problems: inout ProblemList) {
+        checkCores(positions, &problems)
+        checkPorts(positions, &problems)
+        checkRoutes(positions, &problems)
+        checkNeighbours(positions, &problems)
+        if let file = ruleset.file, !fileExists(file) {
+            problems.add(positions.line("ruleset.file"), "ruleset.file", "\"\(file)\" cannot be read; must be the path of an nftables file, relative paths start at the configuration's directory")
+        }
+        if control.socket.utf8.count > 107, positions.keys["control.socket"] != nil {
+            problems.add(positions.line("control.socket"), "control.socket", "\"\(control.socket)\" is \(control.socket.utf8.count) bytes long; a Unix socket's path has at most 107")
+        }
+    }
+
+    private func checkCores(_ positions: Positions, _ problems: inout ProblemList) {
+        let key = "eal.worker-cores"
+        let line = positions.keys[key] ?? positions.line("eal")
+        // A list that was given and came out empty, because its elements were wrong, has been reported.
+        if eal.workerCores.isEmpty, !problems.problems.contains(where: { $0.key == key }) {
+            problems.add(line, key, "is empty; must name at least one CPU")
+        }
+        guard !eal.shareCores else { return }
+        let intent = "give each job its own CPU, or set share-cores = true if they are to take turns"
+        for (index, cpu) in eal.workerCores.enumerated() {
+            if eal.workerCores[..<index].contains(cpu) { problems.add(line, key, "CPU \(cpu) is listed twice; \(intent)") }
+            let other = cpu == eal.mainCore ? "main-core" : cpu == eal.slowPathCore ? "slow-path-core" : nil
+            if let other { problems.add(line, key, "CPU \(cpu) is the \(other) as well; \(intent) (main-core and slow-path-core may always be the same)") }
+        }
+    }
+
+    private func checkPorts(_ positions: Positions, _ problems: inout ProblemList) {
+        if ports.isEmpty, !problems.problems.contains(where: { $0.key.hasPrefix("port") }) {
+            problems.add(1, "port", "missing; at least one [[port]] with name and device is needed")
+        }
+        var names: [String: Int] = [:]
+        var devices: [String: Int] = [:]
+        var addresses: [IPAddress: Int] = [:]
+        for (port, lines) in zip(ports, positions.ports) {
+            if !port.name.isEmpty {
+                if let first = names[port.name] {
+                    problems.add(lines.line("name"), "port.name", "\"\(port.name)\" is the name of the port in line \(first) as well; each port needs a name of its own")
+                } else {
+                    names[port.name] = lines.line("name")
+                }
+            }
+            let device = String(port.device.prefix { $0 != "," }).lowercased()
+            if !device.isEmpty {
+                if let first = devices[device] {
+                    problems.add(lines.line("device"), "port.device", "\"\(device)\" is the device in line \(first) as well; each port needs a device of its own")
+                } else {
+                    devices[device] = lines.line("device")
+                }
+            }
+            for (index, prefix) in port.addresses.enumerated() {
+                let line = lines.line("addresses[\(index)]")
+                if let first = addresses[prefix.address] {
+                    problems.add(line, "port.addresses", "\(prefix.address.text) is given in line \(first) as well; each address belongs to one port")
+                } else {
+                    addresses[prefix.address] = line
+                }
+                if prefix.address.family == .ipv6, port.mtu < 1280 {
+                    problems.add(line, "port.addresses", "\(prefix.text) is an IPv6 address, and the port's mtu is \(port.mtu); IPv6 needs at least 1280")
+                }
+            }
+        }
+    }
+
+    private mutating func checkRoutes(_ positions: Positions, _ problems: inout ProblemList) {
+        var seen: [RouteKey: Int] = [:]
+        for index in routing.routes.indices where index < positions.routes.count {
+            let route = routing.routes[index]
+            let lines = positions.routes[index]
+            guard lines.keys["to"] != nil else { continue }
+            let key = RouteKey(to: route.to, metric: route.metric)
+            if let first = seen[key] {
+                problems.add(lines.line("to"), "routing.route.to", "there is a route to \(route.to.text) with metric \(route.metric) in line \(first) already; give one of them another metric")
+            } else {
+                seen[key] = lines.line("to")
+            }
+            if let name = route.port, portIndex(named: name) == nil { problems.add(lines.line("port"), "routing.route.port", unknownPort(name)) }
+            if let via = route.via, via.family != route.to.address.family {
+                problems.add(lines.line("via"), "routing.route.via", "\(via.text) is not of the family of \(route.to.text); an IPv4 route needs an IPv4 next hop, an IPv6 route an IPv6 one")
+                continue
+            }
+            if let source = route.source, !ports.contains(where: { $0.addresses.contains { $0.address == source } }) {
+                problems.add(lines.line("source"), "routing.route.source", "\(source.text) is no port's address; must be one of the router's own")
+            }
+            guard route.kind == .unicast else {
+                if route.via != nil || route.port != nil {
+                    problems.add(lines.line(route.via != nil ? "via" : "port"), "routing.route.\(route.via != nil ? "via" : "port")", "a \(route.kind.rawValue) route goes nowhere; leave via and port out")
+                }
+                continue
+            }
+            if let via = route.via {
+                if route.port == nil {
+                    if let owner = ports.first(where: { $0.addresses.contains { $0.contains(via) } }) {
+                        routing.routes[index].port = owner.name
+                    } else if lines.keys["via"] != nil, !problems.problems.contains(where: { $0.key.hasPrefix("port.") }) {
+                        problems.add(lines.line("via"), "routing.route.via", "\(via.text) is on no port's network; must be inside one of the ports' addresses, or say which port with port = \"NAME\"")
+                    }
+                }
+                if ports.contains(where: { $0.addresses.contains { $0.address == via } }) {
+                    problems.add(lines.line("via"), "routing.route.via", "\(via.text) is the router's own address; must be another router's")
+                }
+            } else if route.port == nil, lines.keys["via"] == nil {
+                problems.add(lines.table, "routing.route", "has neither via nor port; a route needs a next hop (via), a port, or kind = \"blackhole\", \"unreachable\" or \"prohibit\"")
+            }
+        }
+    }
+
+    private func checkNeighbours(_ positions: Positions, _ problems: inout ProblemList) {
+        var seen: [NeighbourKey: Int] = [:]
+        for (neighbour, lines) in zip(routing.neighbours, positions.neighbours) {
+            guard !neighbour.port.isEmpty else { continue }
+            if portIndex(named: neighbour.port) == nil { problems.add(lines.line("port"), "routing.neighbour.port", unknownPort(neighbour.port)) }
+            guard lines.keys["address"] != nil else { continue }
+            if neighbour.address.isMulticast { problems.add(lines.line("address"), "routing.neighbour.address", "\(neighbour.address.text) is a group address; must be one host's") }
+            let key = NeighbourKey(port: neighbour.port, address: neighbour.address)
+            if let first = seen[key] {
+                problems.add(lines.line("address"), "routing.neighbour.address", "\(neighbour.address.text) on port \"\(neighbour.port)\" is given in line \(first) already; each neighbour has one MAC")
+            } else {
+                seen[key] = lines.line("address")
+            }
+        }
+    }
+
+    private func unknownPort(_ name: String) -> String {
+        let names = ports.map(\.name).filter { !$0.isEmpty }
+        return "there is no port \"\(name)\"\(didYouMean(name, names)); must be \(names.isEmpty ? "the name of a [[port]]" : quotedList(names))"
+    }
+
+    private struct RouteKey: Hashable {
+        var to: IPPrefix
+        var metric: Int
+    }
+
+    private struct NeighbourKey: Hashable {
+        var port: String
+        var address: IPAddress
+    }
+}
