@@ -71,8 +71,10 @@ var targets: [Target] = floor("Wire")
     + floor("Routing", ["Wire"])
     + floor("Conntrack", ["Wire"])
     + floor("Policy", ["Wire", "Ruleset"])
-    + floor("FlowCache", ["Wire"])
+    + floor("FlowCache", ["Wire", "CIntrinsics"])
     + floor("SlowPath", ["Wire", "Ruleset", "Policy", "Conntrack", "Routing", "FlowCache"])
+
+targets.append(.target(name: "CIntrinsics", path: "CShims/CIntrinsics", cSettings: [.unsafeFlags(["-Wall", "-Wextra"])]))
 
 if !withoutDPDK {
     dependencies += [
@@ -96,7 +98,7 @@ if !withoutDPDK {
     ]
     targets += above("DPDK", ["CDPDK", "CNuma", "CPcap", "Wire", "Routing"], tests: true)
     targets += above("Offload", ["CDPDK", "DPDK", "Wire", "FlowCache"], tests: true)
-    targets += above("Dataplane", ["CDPDK", "DPDK", "Offload", "Configuration", "SlowPath", "Wire", "FlowCache", "Policy", "Ruleset", "Conntrack", "Routing", logging], tests: false)
+    targets += above("Dataplane", ["CDPDK", "CIntrinsics", "DPDK", "Offload", "Configuration", "SlowPath", "Wire", "FlowCache", "Policy", "Ruleset", "Conntrack", "Routing", logging], tests: false)
     targets += above("Control", ["Dataplane", "Configuration", "Ruleset", "SlowPath", "Offload", logging,
                                  .product(name: "FlyingFox", package: "FlyingFox"), .product(name: "FlyingSocks", package: "FlyingFox")], tests: false)
     targets += [

@@ -1,0 +1,182 @@
+// Reading back what workers counted, ageing, and reclaiming retired slots.
+//
+// Invariant: every packet that a worker counted in an entry is reported exactly once: by a sweep, or, for a removed entry, by the
+// end of the grace period after which no worker can count any more.
+import Synchronization
+import Wire
+
+/// A cached direction as the writer sees it during a sweep. Valid until the body that got it returns.
+public struct FlowRecord {
+    public let handle: FlowHandle
+    public let creditList: UInt32
+    public let connection: UInt32
+    /// Packets and bytes (IP packet lengths) since the last report of this flow.
+    public let packets: UInt64
+    public let bytes: UInt64
+    /// When a packet last hit, at the resolution of a tick.
+    public let lastUsed: Timestamp
+    /// The entry's generation is older than the cache's: its flow has sent no packet since `invalidateAll`.
+    public let isStale: Bool
+    let table: FlowTable
+    let actions: UnsafePointer<FlowAction>
+
+    private var slot: Int { Int(handle.slot & 0x7fff_ffff) }
+
+    /// 0 original, 1 reply.
+    public var direction: UInt8 { actions[Int(table.action(slot))].flags & FlowAction.Flag.isReply }
+
+    public var key: FlowKey { table.key(slot).flowKey }
+
+    /// What was inserted, read back from the entry.
+    public var description: FlowDescription {
+        let packed = table.key(slot)
+        let action = actions[Int(table.action(slot))]
+        var new = packed
+        let entry = table.view.entry(slot: slot)
+        let ports: UInt32
+        if packed.isIPv6 {
+            let entry = entry.assumingMemoryBound(to: FlowEntry6.self)
+            new.address0 = entry.pointee.newAddress0
+            new.address1 = entry.pointee.newAddress1
+            new.address2 = entry.pointee.newAddress2
+            new.address3 = entry.pointee.newAddress3
+            ports = entry.pointee.newPorts
+        } else {
+            let entry = entry.assumingMemoryBound(to: FlowEntry4.self)
+            new.address0 = entry.pointee.newAddresses
+            ports = entry.pointee.newPorts
+        }
+        new.tuple = packed.tuple & ~0xffff_ffff | UInt64(ports)
+        let changed = new.flowKey
+        var result = FlowDescription()
+        result.key = packed.flowKey
+        result.rewrite.outputPort = action.outputPort
+        result.rewrite.destinationMAC = action.destinationMAC
+        result.rewrite.sourceMAC = action.sourceMAC
+        result.rewrite.source = changed.source
+        result.rewrite.destination = changed.destination
+        result.rewrite.sourcePort = changed.sourcePort
+        result.rewrite.destinationPort = changed.destinationPort
+        result.rewrite.trafficClassMask = action.trafficClassMask
+        result.rewrite.trafficClassValue = action.trafficClassValue
+        result.guard.tcpFlagsMask = action.tcpFlagsMask
+        result.guard.tcpFlagsValue = action.tcpFlagsValue
+        result.guard.trafficClassMask = action.guardTrafficClassMask
+        result.guard.trafficClassValue = action.guardTrafficClassValue
+        result.guard.maximumLength = action.maximumLength
+        result.guard.checksTCPWindow = action.flags & FlowAction.Flag.checksTCPWindow != 0
+        result.guard.checksTransportChecksum = action.flags & FlowAction.Flag.checksTransportChecksum != 0
+        result.connection = connection
+        result.direction = direction
+        result.creditList = creditList
+        return result
+    }
+}
+
+/// Where a sweep goes on; a sweep may be spread over many calls.
+public struct FlowSweepCursor: Sendable {
+    var isIPv6 = false
+    var slot = 0
+    public init() {}
+}
+
+extension FlowCache {
+    private static func timestamp(tick: UInt32, now: Timestamp) -> Timestamp {
+        let nowTick = now >> tickShift
+        let age = Int32(bitPattern: UInt32(truncatingIfNeeded: nowTick) &- tick)
+        // A worker's clock may be a tick ahead of the writer's.
+        return age <= 0 ? now : (nowTick &- UInt64(age)) << tickShift
+    }
+
+    private func record(_ table: FlowTable, _ slot: Int, now: Timestamp) -> FlowRecord {
+        let (lastUsed, packets, bytes) = table.counters(slot)
+        let kept = table.records[slot]
+        return FlowRecord(
+            handle: FlowHandle(slot: UInt32(slot) | (table.isIPv6 ? 1 << 31 : 0), generation: kept.generation),
+            creditList: kept.creditList, connection: table.connection(slot), packets: UInt64(packets &- kept.sweptPackets),
+            bytes: bytes &- kept.sweptBytes, lastUsed: FlowCache.timestamp(tick: lastUsed, now: now),
+            isStale: table.generation(slot).pointee.load(ordering: .relaxed) != generation, table: table, actions: reader.actions)
+    }
+
+    private func markReported(_ table: FlowTable, _ record: FlowRecord) {
+        let slot = Int(record.handle.slot & 0x7fff_ffff)
+        table.records[slot].sweptPackets &+= UInt32(truncatingIfNeeded: record.packets)
+        table.records[slot].sweptBytes &+= record.bytes
+    }
+
+    /// What is known of a visible entry, without taking its counts as reported; nil if `handle` is not of one.
+    public func inspect(_ handle: FlowHandle, now: Timestamp) -> FlowRecord? {
+        guard isLive(handle) else { return nil }
+        return record(table(handle), Int(handle.slot & 0x7fff_ffff), now: now)
+    }
+
+    /// Takes what one entry counted since its last report; nil if `handle` is not of a visible entry.
+    public mutating func report(_ handle: FlowHandle, now: Timestamp) -> FlowRecord? {
+        guard let record = inspect(handle, now: now) else { return nil }
+        markReported(table(handle), record)
+        return record
+    }
+
+    /// Visits up to `budget` slots from `cursor` on, reporting each visible entry once; removes those for which `body` returns
+    /// false. Returns true when it has come round the whole table. A packet count wraps at 2^32 between two reports.
+    @discardableResult
+    public mutating func sweep(_ cursor: inout FlowSweepCursor, budget: Int, now: Timestamp, _ body: (FlowRecord) -> Bool) -> Bool {
+        var left = budget
+        while left > 0 {
+            let table = cursor.isIPv6 ? ipv6 : ipv4
+            if table.count == 0 { cursor.slot = table.slotCount }
+            while left > 0 && cursor.slot < table.slotCount {
+                let slot = cursor.slot
+                cursor.slot += 1
+                left -= 1
+                guard table.isLive(slot) else { continue }
+                let record = record(table, slot, now: now)
+                markReported(table, record)
+                if !body(record) { remove(record.handle) }
+            }
+            guard cursor.slot >= table.slotCount else { return false }
+            cursor.slot = 0
+            cursor.isIPv6.toggle()
+            if !cursor.isIPv6 { return true }
+        }
+        return false
+    }
+
+    /// Sweeps the whole table at once.
+    public mutating func sweep(now: Timestamp, _ body: (FlowRecord) -> Bool) {
+        var cursor = FlowSweepCursor()
+        while !sweep(&cursor, budget: .max, now: now, body) {}
+    }
+
+    /// True if there is something to reclaim and no grace period is under way: the caller now asks every worker for a
+    /// quiescent state (after this call returned), and calls `endGracePeriod` when all have passed one.
+    public mutating func beginGracePeriod() -> Bool {
+        guard ipv4.waitingCount == 0 && ipv6.waitingCount == 0 else { return false }
+        guard ipv4.openCount > 0 || ipv6.openCount > 0 else { return false }
+        ipv4.closeRetired()
+        ipv6.closeRetired()
+        return true
+    }
+
+    /// Reclaims what `beginGracePeriod` set aside, reporting what each entry counted until its end.
+    public mutating func endGracePeriod(now: Timestamp, _ body: (FlowRecord) -> Void) {
+        var table = ipv4
+        reclaim(&table, now: now, body)
+        ipv4 = table
+        table = ipv6
+        reclaim(&table, now: now, body)
+        ipv6 = table
+    }
+
+    private mutating func reclaim(_ table: inout FlowTable, now: Timestamp, _ body: (FlowRecord) -> Void) {
+        while table.waitingHead != FlowTable.none {
+            let slot = Int(table.waitingHead)
+            table.waitingHead = table.records[slot].next
+            table.waitingCount -= 1
+            body(record(table, slot, now: now))
+            actionTable.release(table.action(slot))
+            table.takeBack(slot: slot)
+            events.reclaimed += 1
+        }
+    }
+}

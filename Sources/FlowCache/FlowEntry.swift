@@ -1,0 +1,100 @@
+// The entries as they lie in memory: one cache line for IPv4, two for IPv6.
+//
+// Ownership: every field is written by the writer before the entry's tag is published and not changed while it is visible,
+// except `generation` (writer, relaxed: a worker that reads an older one takes the slow path once more) and the
+// worker-owned `lastUsed`, `packets` and `bytes` (written by the worker that forwards this direction, read by the
+// writer's sweep, all relaxed: they are statistics, and the final values are read after quiescence, which orders them).
+// One direction of a flow reaches one worker: RSS spreads by the tuple that is the key.
+import Synchronization
+import Wire
+
+@frozen public struct FlowEntry4: Sendable {
+    public var addresses: UInt64 = 0
+    public var tuple: UInt64 = 0
+    public var encapsulation: UInt32 = 0
+    public var generation: UInt32 = 0
+    /// New source and destination as they will lie at bytes 12 to 19 of the IPv4 header.
+    public var newAddresses: UInt64 = 0
+    public var newPorts: UInt32 = 0
+    public var action: UInt32 = 0
+    /// To be added (ones' complement) to the IPv4 header checksum: addresses and the TTL decrement.
+    public var networkDelta: UInt16 = 0
+    /// To be added to the transport checksum: addresses where it covers them, ports, echo identifier.
+    public var transportDelta: UInt16 = 0
+    public var connection: UInt32 = 0
+    public var lastUsed: UInt32 = 0
+    public var packets: UInt32 = 0
+    public var bytes: UInt64 = 0
+    @inlinable public init() {}
+}
+
+@frozen public struct FlowEntry6: Sendable {
+    public var address0: UInt64 = 0
+    public var address1: UInt64 = 0
+    public var address2: UInt64 = 0
+    public var address3: UInt64 = 0
+    public var tuple: UInt64 = 0
+    public var encapsulation: UInt32 = 0
+    public var generation: UInt32 = 0
+    public var action: UInt32 = 0
+    public var connection: UInt32 = 0
+    public var transportDelta: UInt16 = 0
+    public var reserved16: UInt16 = 0
+    public var newPorts: UInt32 = 0
+    // Second line.
+    public var newAddress0: UInt64 = 0
+    public var newAddress1: UInt64 = 0
+    public var newAddress2: UInt64 = 0
+    public var newAddress3: UInt64 = 0
+    public var lastUsed: UInt32 = 0
+    public var packets: UInt32 = 0
+    public var bytes: UInt64 = 0
+    public var reserved0: UInt64 = 0
+    public var reserved1: UInt64 = 0
+    @inlinable public init() {}
+}
+
+/// Where the fields lie that are loaded or stored atomically.
+public enum FlowEntryOffset {
+    public static let generation4 = 20
+    public static let lastUsed4 = 48
+    public static let packets4 = 52
+    public static let bytes4 = 56
+    public static let generation6 = 44
+    public static let lastUsed6 = 96
+    public static let packets6 = 100
+    public static let bytes6 = 104
+    public static let stride4 = 64
+    public static let stride6 = 128
+
+    /// Whether the compiler laid the structs out as the constants say; asserted by `FlowCache.init` and by a test.
+    public static var matchesLayout: Bool {
+        MemoryLayout<FlowEntry4>.size == stride4 && MemoryLayout<FlowEntry6>.size == stride6
+            && MemoryLayout<FlowEntry4>.offset(of: \.generation) == generation4 && MemoryLayout<FlowEntry6>.offset(of: \.generation) == generation6
+            && MemoryLayout<FlowEntry4>.offset(of: \.lastUsed) == lastUsed4 && MemoryLayout<FlowEntry6>.offset(of: \.lastUsed) == lastUsed6
+            && MemoryLayout<FlowEntry4>.offset(of: \.packets) == packets4 && MemoryLayout<FlowEntry6>.offset(of: \.packets) == packets6
+            && MemoryLayout<FlowEntry4>.offset(of: \.bytes) == bytes4 && MemoryLayout<FlowEntry6>.offset(of: \.bytes) == bytes6
+            && MemoryLayout<FlowAction>.size == 32
+    }
+}
+
+extension UnsafeMutableRawPointer {
+    @inlinable @inline(__always) func atomic16(_ offset: Int) -> UnsafeMutablePointer<Atomic<UInt16>> {
+        (self + offset).assumingMemoryBound(to: Atomic<UInt16>.self)
+    }
+    @inlinable @inline(__always) public func atomic32(_ offset: Int) -> UnsafeMutablePointer<Atomic<UInt32>> {
+        (self + offset).assumingMemoryBound(to: Atomic<UInt32>.self)
+    }
+    @inlinable @inline(__always) public func atomic64(_ offset: Int) -> UnsafeMutablePointer<Atomic<UInt64>> {
+        (self + offset).assumingMemoryBound(to: Atomic<UInt64>.self)
+    }
+    /// Adds by load and store, not by a locked instruction: the caller is the field's only writer.
+    @inlinable @inline(__always) public func addRelaxed32(_ offset: Int, _ amount: UInt32) {
+        let field = atomic32(offset)
+        field.pointee.store(field.pointee.load(ordering: .relaxed) &+ amount, ordering: .relaxed)
+    }
+    @inlinable @inline(__always) public func addRelaxed64(_ offset: Int, _ amount: UInt64) {
+        let field = atomic64(offset)
+        field.pointee.store(field.pointee.load(ordering: .relaxed) &+ amount, ordering: .relaxed)
+    }
+}
