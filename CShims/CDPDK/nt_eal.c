@@ -1,0 +1,120 @@
+// The log buffer is a ring of bytes under a mutex: DPDK logs from any thread, seldom.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <rte_errno.h>
+#include <rte_launch.h>
+#include <rte_log.h>
+
+#include "nt_eal.h"
+
+static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
+static char log_bytes[NT_LOG_BYTES];
+static size_t log_begin, log_count;
+static FILE *log_stream;
+
+static ssize_t log_write(void *cookie, const char *text, size_t length)
+{
+	(void)cookie;
+	pthread_mutex_lock(&log_lock);
+	for (size_t i = 0; i < length; i++) {
+		log_bytes[(log_begin + log_count) % NT_LOG_BYTES] = text[i];
+		if (log_count < NT_LOG_BYTES)
+			log_count++;
+		else
+			log_begin = (log_begin + 1) % NT_LOG_BYTES;
+	}
+	pthread_mutex_unlock(&log_lock);
+	return (ssize_t)length;
+}
+
+int nt_log_capture(void)
+{
+	if (log_stream == NULL) {
+		cookie_io_functions_t functions = { .write = log_write };
+		log_stream = fopencookie(NULL, "w", functions);
+		if (log_stream == NULL)
+			return -errno;
+		setvbuf(log_stream, NULL, _IOLBF, 4096);
+	}
+	return rte_openlog_stream(log_stream);
+}
+
+size_t nt_log_take(char *into, size_t capacity)
+{
+	if (log_stream != NULL)
+		fflush(log_stream);
+	pthread_mutex_lock(&log_lock);
+	size_t count = log_count < capacity ? log_count : capacity;
+	for (size_t i = 0; i < count; i++)
+		into[i] = log_bytes[(log_begin + i) % NT_LOG_BYTES];
+	log_begin = (log_begin + count) % NT_LOG_BYTES;
+	log_count -= count;
+	pthread_mutex_unlock(&log_lock);
+	return count;
+}
+
+int nt_errno(void)
+{
+	return rte_errno;
+}
+
+static char *directory_to_remove;
+
+static void remove_directory(void)
+{
+	if (directory_to_remove != NULL)
+		rmdir(directory_to_remove);
+}
+
+void nt_remove_directory_at_exit(const char *path)
+{
+	if (directory_to_remove != NULL)
+		return;
+	directory_to_remove = strdup(path);
+	atexit(remove_directory);
+}
+
+int nt_lcore_launch(unsigned lcore, int (*body)(void *), void *context)
+{
+	return rte_eal_remote_launch(body, context, lcore);
+}
+
+static pthread_mutex_t control_lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+
+void nt_control_lock(void)
+{
+	pthread_mutex_lock(&control_lock);
+}
+
+void nt_control_unlock(void)
+{
+	pthread_mutex_unlock(&control_lock);
+}
+
+int nt_affinity_get(uint8_t *cpus, int capacity)
+{
+	cpu_set_t set;
+	if (sched_getaffinity(0, sizeof set, &set) != 0)
+		return -errno;
+	for (int i = 0; i < capacity; i++)
+		cpus[i] = i < CPU_SETSIZE && CPU_ISSET(i, &set);
+	return 0;
+}
+
+int nt_affinity_set(const uint8_t *cpus, int count)
+{
+	cpu_set_t set;
+	CPU_ZERO(&set);
+	for (int i = 0; i < count && i < CPU_SETSIZE; i++) {
+		if (cpus[i])
+			CPU_SET(i, &set);
+	}
+	return sched_setaffinity(0, sizeof set, &set) == 0 ? 0 : -errno;
+}

@@ -1,0 +1,67 @@
+// A port on two rings: what a harness puts in is received, what is sent can be taken out. Replay and tests drive the
+// data plane with it, packet by packet, without a network.
+//
+// Invariant: one thread injects, one thread takes out (they may be the same); the port is polled by one worker.
+// Overload: an injected frame is refused when the ring is full or the pool empty; a frame sent into a full ring is
+// refused to the sender, as by a real transmit queue.
+import CDPDK
+import Synchronization
+
+public final class RingPort: Sendable {
+    public let port: Port
+    private let pool: Mempool
+    // The rings outlive the port, which polls them.
+    private let rings: Rings
+    private static let serial = Atomic<Int>(0)
+
+    private final class Rings: Sendable {
+        let inbound: SPSCRing
+        let outbound: SPSCRing
+        init(capacity: Int) {
+            inbound = SPSCRing(capacity: capacity)
+            outbound = SPSCRing(capacity: capacity)
+        }
+    }
+
+    /// - Parameters:
+    ///   - capacity: packets in each ring.
+    ///   - pool: where injected frames get their mbufs from.
+    public init(name: String, capacity: Int = 1023, pool: Mempool) throws {
+        guard EAL.current != nil else { throw DPDKError(.state, "port \(name): DPDK is not running") }
+        self.pool = pool
+        let rings = Rings(capacity: capacity)
+        self.rings = rings
+        let serial = RingPort.serial.wrappingAdd(1, ordering: .relaxed).newValue
+        let id = EAL.control { () -> Int32 in
+            _ = EAL.takeLog()
+            return nt_port_from_rings("nt\(serial)", rings.inbound.handle.raw, rings.outbound.handle.raw, 0)
+        }
+        guard id >= 0 else { throw DPDKError(.machine, "port \(name): no port on rings: \(errnoText(id))", log: EAL.takeLog()) }
+        port = try Port(name: name, device: "", id: UInt16(id))
+    }
+
+    deinit { close() }
+
+    /// Closes the port and frees what is still in its rings.
+    public func close() {
+        port.close()
+        _ = rings.inbound.handle.drainAndFree()
+        _ = rings.outbound.handle.drainAndFree()
+    }
+
+    /// Puts a frame where the worker will receive it; false if the ring is full, the pool empty, or the frame too long.
+    public func inject(_ frame: UnsafeRawBufferPointer) -> Bool {
+        guard let packet = pool.packet(frame) else { return false }
+        packet.port = port.id
+        if rings.inbound.handle.put(packet) { return true }
+        packet.free()
+        return false
+    }
+
+    /// The next packet that was sent; the caller frees it.
+    public func take() -> Mbuf? { rings.outbound.handle.get() }
+
+    /// Packets injected and not yet received; packets sent and not yet taken.
+    public var pendingCount: Int { rings.inbound.handle.count }
+    public var sentCount: Int { rings.outbound.handle.count }
+}
