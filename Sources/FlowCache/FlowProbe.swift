@@ -1,0 +1,185 @@
+// What a worker reads of a frame to find its flow: a few loads, no general parse.
+//
+// Invariant: a probe that was read (`read` returned true) belongs to a frame that Wire's parser accepts, without options,
+// extension headers or fragments, whose transport header is whole, and its key equals `FlowKey(parsed:ingress:)`. For every
+// other frame `read` returns false and touches nothing, and Wire's parser says what it is. A property test holds both to it.
+import Wire
+
+/// 48 bytes; a worker keeps one per packet of a burst.
+@frozen public struct FlowProbe {
+    /// The frame's IP header.
+    public var network: UnsafeMutableRawPointer
+    public var hash: UInt64
+    /// See `PackedFlowKey`.
+    public var tuple: UInt64
+    public var encapsulation: UInt32
+    /// Length of the IP packet, without padding.
+    public var totalLength: UInt16
+    /// Bytes before the IP header.
+    public var linkLength: UInt8
+    public var isIPv6: Bool
+    /// The entry found, set by the lookup's second stage.
+    public var entry: UnsafeMutableRawPointer
+
+    @inlinable @inline(__always) public var transportProtocol: UInt8 { UInt8(truncatingIfNeeded: tuple &>> 48) }
+    @inlinable @inline(__always) public var frame: UnsafeMutableRawPointer { network - Int(linkLength) }
+    /// Bytes of the frame up to the IP packet's end.
+    @inlinable @inline(__always) public var frameLength: Int { Int(linkLength) &+ Int(totalLength) }
+
+    // Raw (little-endian) spellings of network-order constants.
+    @inlinable @inline(__always) static var etherIPv4: UInt16 { 0x0008 }
+    @inlinable @inline(__always) static var etherIPv6: UInt16 { 0xdd86 }
+    @inlinable @inline(__always) static var etherVLAN: UInt16 { 0x0081 }
+    @inlinable @inline(__always) static var etherQinQ: UInt16 { 0xa888 }
+
+    @inlinable @inline(__always) static func load8(_ pointer: UnsafeMutableRawPointer, _ offset: Int) -> UInt8 {
+        pointer.load(fromByteOffset: offset, as: UInt8.self)
+    }
+    @inlinable @inline(__always) static func raw16(_ pointer: UnsafeMutableRawPointer, _ offset: Int) -> UInt16 {
+        pointer.loadUnaligned(fromByteOffset: offset, as: UInt16.self)
+    }
+    @inlinable @inline(__always) static func big16(_ pointer: UnsafeMutableRawPointer, _ offset: Int) -> UInt16 { raw16(pointer, offset).byteSwapped }
+    @inlinable @inline(__always) static func raw32(_ pointer: UnsafeMutableRawPointer, _ offset: Int) -> UInt32 {
+        pointer.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
+    }
+    @inlinable @inline(__always) static func raw64(_ pointer: UnsafeMutableRawPointer, _ offset: Int) -> UInt64 {
+        pointer.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+    }
+
+    /// Reads the frame of `length` bytes at `frame` into `probe`; false if it takes the general parser.
+    @inlinable @inline(__always)
+    public static func read(
+        _ frame: UnsafeMutableRawPointer, length: Int, ingress: PortIndex, seeds: FlowHashSeeds, into probe: UnsafeMutablePointer<FlowProbe>
+    ) -> Bool {
+        // Ethernet, IPv4, and the first eight bytes of whatever it carries.
+        guard length >= 42 else { return false }
+        var etherType = raw16(frame, 12)
+        var link = 14
+        var vlanCount: UInt8 = 0
+        var encapsulation: UInt32 = 0
+        if etherType != etherIPv4 && etherType != etherIPv6 {
+            while etherType == etherVLAN || etherType == etherQinQ {
+                guard vlanCount < 2, length >= link &+ 32 else { return false }
+                encapsulation |= UInt32(big16(frame, link) & 0xfff) &<< (UInt32(vlanCount) &<< 4)
+                vlanCount &+= 1
+                etherType = raw16(frame, link &+ 2)
+                link &+= 4
+            }
+        }
+        let network = frame + link
+        let left = length &- link
+        if etherType == etherIPv4 {
+            // Version 4, five words; neither offset nor more-fragments.
+            guard load8(network, 0) == 0x45, raw16(network, 6) & 0xff3f == 0 else { return false }
+            let totalLength = Int(big16(network, 2))
+            guard totalLength <= left, totalLength >= 28 else { return false }
+            let transportProtocol = load8(network, 9)
+            guard let ports = ports(network + 20, available: totalLength &- 20, transportProtocol, isIPv6: false) else { return false }
+            let tuple = PackedFlowKey.tuple(ports: ports, transportProtocol: transportProtocol, ingress: ingress, vlanCount: vlanCount)
+            let hash = seeds.hashIPv4(addresses: raw64(network, 12), tuple: tuple, encapsulation: encapsulation)
+            probe.initialize(to: FlowProbe(
+                network: network, hash: hash, tuple: tuple, encapsulation: encapsulation, totalLength: UInt16(truncatingIfNeeded: totalLength),
+                linkLength: UInt8(truncatingIfNeeded: link), isIPv6: false, entry: network))
+            return true
+        }
+        if etherType == etherIPv6 {
+            guard left >= 48, load8(network, 0) &>> 4 == 6 else { return false }
+            let payloadLength = Int(big16(network, 4))
+            guard payloadLength <= left &- 40, payloadLength >= 8, payloadLength <= 0xffff &- 40 else { return false }
+            // The multicast, loopback and unspecified cases are for the general parser.
+            guard raw64(network, 8) != 0, raw64(network, 24) != 0, load8(network, 8) != 0xff, load8(network, 24) != 0xff else { return false }
+            let transportProtocol = load8(network, 6)
+            guard let ports = ports(network + 40, available: payloadLength, transportProtocol, isIPv6: true) else { return false }
+            let tuple = PackedFlowKey.tuple(ports: ports, transportProtocol: transportProtocol, ingress: ingress, vlanCount: vlanCount)
+            let hash = seeds.hashIPv6(
+                raw64(network, 8), raw64(network, 16), raw64(network, 24), raw64(network, 32), tuple: tuple, encapsulation: encapsulation)
+            probe.initialize(to: FlowProbe(
+                network: network, hash: hash, tuple: tuple, encapsulation: encapsulation,
+                totalLength: UInt16(truncatingIfNeeded: payloadLength &+ 40), linkLength: UInt8(truncatingIfNeeded: link), isIPv6: true, entry: network))
+            return true
+        }
+        return false
+    }
+
+    /// The port word of the key; nil if the general parser must look at this packet. At least eight bytes are `available`.
+    @inlinable @inline(__always)
+    static func ports(_ transport: UnsafeMutableRawPointer, available: Int, _ transportProtocol: UInt8, isIPv6: Bool) -> UInt32? {
+        if transportProtocol == IPProtocol.tcp {
+            guard available >= 20 else { return nil }
+            let header = Int(load8(transport, 12) &>> 4) &* 4
+            guard header >= 20, header <= available else { return nil }
+            return raw32(transport, 0)
+        }
+        if transportProtocol == IPProtocol.udp {
+            let datagram = Int(big16(transport, 4))
+            guard datagram >= 8, datagram <= available else { return nil }
+            return raw32(transport, 0)
+        }
+        if transportProtocol == (isIPv6 ? IPProtocol.icmpv6 : IPProtocol.icmp) {
+            guard FlowKey.isEcho(transportProtocol: transportProtocol, type: load8(transport, 0)) else { return nil }
+            return UInt32(raw16(transport, 4)) | UInt32(raw16(transport, 0)) &<< 16
+        }
+        // Tunnels are keyed by addresses alone; what else there is has ports or is an extension header.
+        return transportProtocol == IPProtocol.gre || transportProtocol == IPProtocol.esp ? 0 : nil
+    }
+
+    /// The probe of a frame that `read` left to the general parser and that can be cached all the same: UDP-Lite, SCTP, DCCP and
+    /// protocols keyed by addresses alone.
+    @inlinable
+    public init?(parsed: ParsedPacket, frame: UnsafeMutableRawPointer, ingress: PortIndex, seeds: FlowHashSeeds) {
+        guard !parsed.flags.contains(.hasOptions), parsed.networkLength <= 0xffff, let key = FlowKey(parsed: parsed, ingress: ingress) else { return nil }
+        let packed = PackedFlowKey(key)
+        network = frame + Int(parsed.networkOffset)
+        hash = seeds.hash(packed)
+        tuple = packed.tuple
+        encapsulation = packed.encapsulation
+        totalLength = UInt16(truncatingIfNeeded: parsed.networkLength)
+        linkLength = UInt8(truncatingIfNeeded: parsed.networkOffset)
+        isIPv6 = packed.isIPv6
+        entry = network
+    }
+
+    @inlinable @inline(__always)
+    init(
+        network: UnsafeMutableRawPointer, hash: UInt64, tuple: UInt64, encapsulation: UInt32, totalLength: UInt16, linkLength: UInt8,
+        isIPv6: Bool, entry: UnsafeMutableRawPointer
+    ) {
+        self.network = network
+        self.hash = hash
+        self.tuple = tuple
+        self.encapsulation = encapsulation
+        self.totalLength = totalLength
+        self.linkLength = linkLength
+        self.isIPv6 = isIPv6
+        self.entry = entry
+    }
+
+    /// The whole key, for the search that is not staged.
+    @inlinable public var key: PackedFlowKey {
+        var key = PackedFlowKey()
+        if isIPv6 {
+            key.address0 = FlowProbe.raw64(network, 8)
+            key.address1 = FlowProbe.raw64(network, 16)
+            key.address2 = FlowProbe.raw64(network, 24)
+            key.address3 = FlowProbe.raw64(network, 32)
+        } else {
+            key.address0 = FlowProbe.raw64(network, 12)
+        }
+        key.tuple = tuple
+        key.encapsulation = encapsulation
+        key.isIPv6 = isIPv6
+        return key
+    }
+
+    /// Whether `entry` is this packet's flow. The caller has fenced since it saw the tag.
+    @inlinable @inline(__always) public var isEntryMine: Bool {
+        if isIPv6 {
+            let entry = entry.assumingMemoryBound(to: FlowEntry6.self)
+            return entry.pointee.address0 == FlowProbe.raw64(network, 8) && entry.pointee.address1 == FlowProbe.raw64(network, 16)
+                && entry.pointee.address2 == FlowProbe.raw64(network, 24) && entry.pointee.address3 == FlowProbe.raw64(network, 32)
+                && entry.pointee.tuple == tuple && entry.pointee.encapsulation == encapsulation
+        }
+        let entry = entry.assumingMemoryBound(to: FlowEntry4.self)
+        return entry.pointee.addresses == FlowProbe.raw64(network, 12) && entry.pointee.tuple == tuple && entry.pointee.encapsulation == encapsulation
+    }
+}
