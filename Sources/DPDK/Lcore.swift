@@ -38,11 +38,7 @@ public enum Clock {
     public static var ticksPerSecond: UInt64 { rte_get_tsc_hz() }
     @inlinable @inline(__always) public static var ticks: UInt64 { rte_rdtsc() }
     /// CLOCK_MONOTONIC in nanoseconds: a vDSO call, 23 ns. Once a burst, never once a packet.
-    @inlinable public static var nanoseconds: UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
-    }
+    @inlinable public static var nanoseconds: UInt64 { nt_monotonic_nanoseconds() }
     /// Tells the core that it spins.
     @inlinable @inline(__always) public static func pause() { rte_pause() }
     /// Gives the CPU to whoever else is mapped to it: for idle loops where lcores share a CPU.

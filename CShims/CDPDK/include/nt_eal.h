@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 // Redirects DPDK's log into a bounded buffer in memory (the newest NT_LOG_BYTES bytes are kept) instead of stderr and
 // syslog. May be called before rte_eal_init. Returns 0, or -errno if no stream can be made.
@@ -30,5 +31,13 @@ int nt_affinity_set(const uint8_t *cpus, int count);
 
 // Runs `body(context)` on an EAL lcore (not the caller's own); 0, or -EBUSY if the lcore has work.
 int nt_lcore_launch(unsigned lcore, int (*body)(void *), void *context);
+
+// CLOCK_MONOTONIC in nanoseconds.
+static inline uint64_t nt_monotonic_nanoseconds(void)
+{
+	struct timespec time;
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
 
 #endif
