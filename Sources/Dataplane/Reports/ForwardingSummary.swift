@@ -1,0 +1,86 @@
+// What a run or a replay did, as a plain value: the table that `run` and `replay` print at their end, their `--json`,
+// and the answer to `show stats`.
+//
+// Invariant: counts since the start, copied out by the threads' owner; nothing here refers to live memory.
+
+/// The totals of a run. JSON keys are the property names.
+public struct ForwardingSummary: Codable, Sendable, Equatable {
+    /// Seconds of packet time: of a replay from the first packet to the last, of a run since the start.
+    public var seconds: Double = 0
+    /// Seconds that the machine needed for it.
+    public var wallSeconds: Double = 0
+    public var ports: [PortReport] = []
+    public var packetsIn: UInt64 = 0
+    public var packetsOut: UInt64 = 0
+    /// Packets that did not leave, by reason (`DropReason.name`); only reasons that occurred.
+    public var drops: [String: UInt64] = [:]
+    public var flowCache = FlowCacheReport()
+    public var connections = ConnectionSummary()
+    public var offload = OffloadReport()
+    /// Named counters and the counters of rules, in the ruleset's order.
+    public var counters: [CounterReport] = []
+
+    public init() {}
+}
+
+public struct PortReport: Codable, Sendable, Equatable {
+    public var name = ""
+    public var device = ""
+    public var mac = ""
+    public var addresses: [String] = []
+    public var mtu = 0
+    public var linkUp = true
+    public var packetsIn: UInt64 = 0
+    public var bytesIn: UInt64 = 0
+    public var packetsOut: UInt64 = 0
+    public var bytesOut: UInt64 = 0
+    /// Packets that the device dropped because no buffer or descriptor was free.
+    public var missed: UInt64 = 0
+    public var errors: UInt64 = 0
+    public init() {}
+}
+
+public struct FlowCacheReport: Codable, Sendable, Equatable {
+    /// transparent, flowtable or off.
+    public var mode = ""
+    /// Entries in use and room for them; a flow takes two.
+    public var entries: UInt64 = 0
+    public var capacity: UInt64 = 0
+    public var inserted: UInt64 = 0
+    public var removed: UInt64 = 0
+    /// Packets of established connections, however they were forwarded.
+    public var establishedPackets: UInt64 = 0
+    /// Of these: forwarded by workers from the cache, and by the NIC or its emulation.
+    public var softwareHits: UInt64 = 0
+    public var hardwareHits: UInt64 = 0
+    /// Share of established connections' packets that hit, 0 to 1.
+    public var hitRate: Double = 0
+    /// Packets sent to the slow path, by reason: `miss` and the names of guards.
+    public var punts: [String: UInt64] = [:]
+
+    public init() {}
+}
+
+public struct ConnectionSummary: Codable, Sendable, Equatable {
+    public var current: UInt64 = 0
+    public var max: UInt64 = 0
+    public var created: UInt64 = 0
+    public var expired: UInt64 = 0
+    public init() {}
+}
+
+/// A counter of the ruleset: a named object, or the counter statement of a rule.
+public struct CounterReport: Codable, Sendable, Equatable {
+    /// `inet filter`
+    public var table = ""
+    /// Name of the counter object; nil for a rule's.
+    public var name: String?
+    /// The rule's chain, and the rule as `nft list` prints it, without the numbers.
+    public var chain: String?
+    public var rule: String?
+    /// Line of the ruleset file, if it came from there.
+    public var line: Int?
+    public var packets: UInt64 = 0
+    public var bytes: UInt64 = 0
+    public init() {}
+}
