@@ -78,7 +78,7 @@ public struct FlowCache: ~Copyable {
     public static func memoryRequired(_ configuration: FlowCacheConfiguration) -> Int {
         let v4 = configuration.ipv4Capacity
         let v6 = configuration.ipv6Capacity
-        return 128 + rounded(FlowTable.tagBytes(capacity: v4)) + rounded(FlowTable.tagBytes(capacity: v6))
+        return 128 + 128 + rounded(FlowTable.tagBytes(capacity: v4)) + rounded(FlowTable.tagBytes(capacity: v6))
             + rounded(FlowTable.slotCount(capacity: v4) * FlowEntryOffset.stride4)
             + rounded(FlowTable.slotCount(capacity: v6) * FlowEntryOffset.stride6)
             + rounded(FlowTable.slotCount(capacity: v4) * MemoryLayout<FlowSlotRecord>.stride)
@@ -86,13 +86,13 @@ public struct FlowCache: ~Copyable {
             + rounded(FlowActionTable.memoryRequired(capacity: configuration.actionCapacity))
     }
 
-    /// `memory` has `memoryRequired(configuration)` bytes, is 128-byte aligned, and outlives the cache and every reader.
+    /// `memory` has `memoryRequired(configuration)` bytes and outlives the cache and every reader.
     public init(memory: UnsafeMutableRawPointer, configuration: FlowCacheConfiguration) {
-        precondition(UInt(bitPattern: memory) & 127 == 0, "flow cache memory is not aligned to 128 bytes")
         precondition(FlowEntryOffset.matchesLayout, "flow cache entries are not laid out as the workers expect")
         let v4 = configuration.ipv4Capacity
         let v6 = configuration.ipv6Capacity
-        var next = memory
+        // Pairs of lines, as IPv6 entries are: the adjacent-line prefetcher fetches by 128 bytes.
+        var next = memory.alignedUp(toMultipleOf: 128)
         func take(_ bytes: Int) -> UnsafeMutableRawPointer {
             defer { next += FlowCache.rounded(bytes) }
             return next

@@ -18,7 +18,9 @@ import Wire
     /// Bytes before the IP header.
     public var linkLength: UInt8
     public var isIPv6: Bool
-    /// The entry found, set by the lookup's second stage.
+    /// The primary bucket, set by the lookup's first stage.
+    public var bucket: UInt32
+    /// The candidate, set by the lookup's second stage: whoever sets it says beside it whether there is one.
     public var entry: UnsafeMutableRawPointer
 
     @inlinable @inline(__always) public var transportProtocol: UInt8 { UInt8(truncatingIfNeeded: tuple &>> 48) }
@@ -136,6 +138,7 @@ import Wire
         totalLength = UInt16(truncatingIfNeeded: parsed.networkLength)
         linkLength = UInt8(truncatingIfNeeded: parsed.networkOffset)
         isIPv6 = packed.isIPv6
+        bucket = 0
         entry = network
     }
 
@@ -151,6 +154,7 @@ import Wire
         self.totalLength = totalLength
         self.linkLength = linkLength
         self.isIPv6 = isIPv6
+        bucket = 0
         self.entry = entry
     }
 

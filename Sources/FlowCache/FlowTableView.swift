@@ -61,7 +61,7 @@ import Synchronization
 
     @inlinable @inline(__always) public func entry(slot: Int) -> UnsafeMutableRawPointer { entries + slot &* stride }
 
-    @inlinable @inline(__always) func overflow(_ line: UnsafeMutableRawPointer) -> UInt32 {
+    @inlinable @inline(__always) public func overflow(_ line: UnsafeMutableRawPointer) -> UInt32 {
         line.atomic32(FlowTableView.overflowOffset).pointee.load(ordering: .relaxed)
     }
 

@@ -1,0 +1,116 @@
+// Sending, and the ends of the rings to and from the slow path.
+//
+// Invariant: a transmit queue has one owner, this worker; a batch is sent when it is full and at the end of each round.
+import CDPDK
+import DPDK
+import FlowCache
+import Wire
+
+extension Worker {
+    /// Adds a packet to its port's batch.
+    @inline(__always)
+    mutating func queue(_ packet: OpaquePointer, to port: PortIndex) {
+        guard Int(port) < outputCount, outputs[Int(port)].isOpen else { return drop(Mbuf(packet), .portDown) }
+        let output = outputs + Int(port)
+        if output.pointee.count == Worker.batch { flush(output, port: Int(port)) }
+        output.pointee.packets[output.pointee.count] = packet
+        output.pointee.count &+= 1
+        output.pointee.bytes &+= Mbuf(packet).totalLength
+    }
+
+    @inline(__always)
+    mutating func flushOutputs() {
+        var place = 0
+        while place < outputCount {
+            if outputs[place].count > 0 { flush(outputs + place, port: place) }
+            place &+= 1
+        }
+    }
+
+    /// Sends a port's batch; what the device does not take after some attempts is dropped.
+    @inline(__always)
+    mutating func flush(_ output: UnsafeMutablePointer<OutputState>, port: Int) {
+        let count = output.pointee.count
+        var sent = output.pointee.queue.transmit(output.pointee.packets, count: count)
+        if sent < count { sent = retry(output, sent: sent) }
+        statistics.add(.transmitted, sent)
+        statistics.addTransmitted(port: port, packets: sent, bytes: output.pointee.bytes)
+        output.pointee.count = 0
+        output.pointee.bytes = 0
+    }
+
+    /// The rest of a batch, again and again up to the limit; then it is freed and counted. Returns how many went in all, and
+    /// takes the bytes of those that did not from the batch's sum.
+    @inline(never)
+    mutating func retry(_ output: UnsafeMutablePointer<OutputState>, sent first: Int) -> Int {
+        let count = output.pointee.count
+        var sent = first
+        var attempt = 0
+        while sent < count && attempt < transmitAttempts {
+            sent &+= output.pointee.queue.transmit(output.pointee.packets + sent, count: count &- sent)
+            attempt &+= 1
+        }
+        var place = sent
+        while place < count {
+            let packet = Mbuf(output.pointee.packets[place].unsafelyUnwrapped)
+            output.pointee.bytes &-= packet.totalLength
+            drop(packet, .transmitFailed)
+            place &+= 1
+        }
+        return sent
+    }
+
+    /// Queues what the slow path handed down, up to a burst; the number taken.
+    @inline(__always)
+    mutating func takeFromSlowPath() -> Int {
+        guard !rings.transmit.isEmpty else { return 0 }
+        return takeRequests()
+    }
+
+    @inline(never)
+    mutating func takeRequests() -> Int {
+        // Everything that is there now, not one burst of it: a hit queued behind must not overtake a packet left in the ring.
+        var taken = 0
+        while true {
+            let count = rings.transmit.get(into: requests, maximum: Worker.burst)
+            guard count > 0 else { break }
+            var place = 0
+            while place < count {
+                queue(requests[place].mbuf.raw, to: requests[place].port)
+                place &+= 1
+            }
+            taken &+= count
+            if taken >= rings.transmit.capacity { break }
+        }
+        statistics.add(.fromSlowPath, taken)
+        return taken
+    }
+
+    /// Hands the burst's punted packets up; what does not fit into its ring is dropped.
+    @inline(__always)
+    mutating func flushPunts() {
+        flushPunt(.control)
+        flushPunt(.knownFlow)
+        flushPunt(.newFlow)
+        flushPunt(.local)
+    }
+
+    @inline(__always)
+    private mutating func flushPunt(_ puntClass: PuntClass) {
+        if punts[Int(puntClass.rawValue)].count > 0 { handUp(puntClass) }
+    }
+
+    @inline(never)
+    mutating func handUp(_ puntClass: PuntClass) {
+        let state = punts + Int(puntClass.rawValue)
+        let count = state.pointee.count
+        let taken = rings.ring(puntClass).put(state.pointee.packets, count: count)
+        if taken < count {
+            rte_pktmbuf_free_bulk(state.pointee.packets + taken, UInt32(truncatingIfNeeded: count &- taken))
+            statistics.add(drop: .puntRingFull, count &- taken)
+        }
+        statistics.add(.punted, taken)
+        statistics.add(punt: puntClass, taken)
+        state.pointee.count = 0
+    }
+}
