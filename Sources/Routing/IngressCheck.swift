@@ -1,0 +1,25 @@
+// Which addresses may come in by a port at all: Linux's martian checks (ip_route_input_slow, fib_validate_source), made
+// behind prerouting and before the route lookup. IPv6's own are made by the parser, as in ip6_rcv_core.
+//
+// Reverse-path filtering is off, as rp_filter=0; `fib saddr . iif oif missing` in a ruleset does that job.
+import Wire
+
+extension Router {
+    /// `.none` if an IPv4 packet with these addresses may be routed.
+    public func checkIngress(source: IPAddress, destination: IPAddress) -> DropReason {
+        guard source.family == .ipv4 else { return .none }
+        if source.isMulticast || source.isLimitedBroadcast { return .martianSource }
+        let isBroadcast = destination.isLimitedBroadcast || (source.isUnspecified && destination.isUnspecified)
+        if !isBroadcast {
+            if source.isZeroNet { return .martianSource }
+            if destination.isZeroNet { return .martianDestination }
+            if destination.isLoopback { return .martianDestination }
+            if source.isLoopback { return .martianSource }
+        } else if source.isUnspecified {
+            // A DHCP client's first words.
+            return .none
+        }
+        // Our own address from outside (accept_local=0).
+        return interfaces.isOwn(source) ? .martianSource : .none
+    }
+}
