@@ -3,18 +3,22 @@
 // It lives here, below both, because law and speed want one implementation: the slow path judges what the worker
 // cannot, with the same state. Model: net/netfilter/nf_conntrack_proto_tcp.c, tcp_in_window().
 //
-// Ownership: the worker that forwards a direction writes that direction's endpoint; the slow path writes both while
-// the flow is not cached. With one worker per connection (symmetric RSS) there is one writer at a time; if RSS splits a
-// connection, a stale read can only send a packet to the slow path to be judged, never let one through.
+// Invariant: plain data, one cache line a connection, no pointer in it.
+//
+// Ownership: the worker that forwards the connection updates it by `TCPWindow.acceptEstablished`; the slow path writes
+// it while it handles a packet of the connection. With one worker per connection (symmetric RSS) there is one writer at
+// a time; if RSS splits a connection, a stale read sends a packet to the slow path to be judged.
 
-/// What one end of a connection may send and has sent (`struct ip_ct_tcp_state`). 16 bytes.
+/// What one end of a connection may send and has sent (`struct ip_ct_tcp_state`). 20 bytes.
 @frozen public struct TCPEndpoint: Sendable {
     /// Highest sequence number sent, plus one (`td_end`).
     public var end: UInt32 = 0
-    /// Highest acknowledgement plus window that the *other* end has been granted (`td_maxend`).
+    /// Highest acknowledgement plus window that the *other* end has granted (`td_maxend`).
     public var maxEnd: UInt32 = 0
-    /// Largest window this end has advertised, scaled (`td_maxwin`).
+    /// Largest window this end has advertised, scaled (`td_maxwin`); 0 while nothing was seen from this end.
     public var maxWindow: UInt32 = 0
+    /// Highest acknowledgement this end has sent (`td_maxack`); valid with `Flag.maxAckSet`.
+    public var maxAck: UInt32 = 0
     /// Window scale (RFC 7323), 0 to 14.
     public var scale: UInt8 = 0
     /// `TCPEndpoint.Flag` bits.
@@ -30,12 +34,38 @@
         public static let beLiberal: UInt8 = 0x08
         public static let dataUnacknowledged: UInt8 = 0x10
         public static let maxAckSet: UInt8 = 0x20
+        /// A SYN let through in LAST_ACK may be answered by a challenge ACK (RFC 5961); only in `lastFlags`.
+        public static let expectChallengeAck: UInt8 = 0x40
+        /// Both ends sent a SYN; only in `lastFlags`.
+        public static let simultaneousOpen: UInt8 = 0x80
     }
 }
 
-/// Both ends; index by direction (0 original, 1 reply). 32 bytes, at the start of every tracked connection's record.
+/// States of a tracked TCP connection (`enum tcp_conntrack`); raw values index the transition table.
+@frozen public enum TCPState: UInt8, CaseIterable, Sendable {
+    case none, synSent, synReceived, established, finWait, closeWait, lastAck, timeWait, close, synSent2
+}
+
+/// Both ends, the connection's state and the last segment seen. 64 bytes, at the start of every connection's record.
 @frozen public struct TCPWindowPair: Sendable {
     public var original = TCPEndpoint()
     public var reply = TCPEndpoint()
+    /// Of the last acceptable (or deliberately ignored) segment: sequence number, acknowledgement, end, raw window.
+    public var lastSequence: UInt32 = 0
+    public var lastAcknowledgement: UInt32 = 0
+    public var lastEnd: UInt32 = 0
+    public var lastWindow: UInt16 = 0
+    /// 0 original, 1 reply.
+    public var lastDirection: UInt8 = 0
+    /// `TCPSegment.Kind` of the last segment.
+    public var lastKind: UInt8 = 0
+    /// Identical pure ACK segments in a row.
+    public var retransmissions: UInt8 = 0
+    public var lastScale: UInt8 = 0
+    /// `TCPEndpoint.Flag` bits noted from an ignored SYN.
+    public var lastFlags: UInt8 = 0
+    /// `TCPState` raw value.
+    public var state: UInt8 = 0
+    public var reserved: UInt32 = 0
     @inlinable public init() {}
 }

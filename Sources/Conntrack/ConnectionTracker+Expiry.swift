@@ -1,0 +1,129 @@
+// The end of connections: the sweep, removal by hand, and what the flow cache reports of the living.
+//
+// Invariant: a sweep visits at most `budget` slots a call, whatever the size of the table. Exactness does not depend on
+// it: a lookup never finds an expired connection.
+import Wire
+
+extension ConnectionTracker {
+    /// Visits the next `budget` slots and gives up what has expired, and what no `confirm` or `release` ever came for.
+    /// - Returns: the number of connections given up; they come out of `takeRetired`.
+    @discardableResult
+    public mutating func expire(now: Timestamp, budget: Int) -> Int {
+        var ended = 0
+        let crowded = isPressed && count > configuration.maximumConnections / 100 * 95
+        for _ in 0..<min(max(budget, 0), touched) {
+            if sweepPosition >= touched {
+                sweepPosition = 0
+                isPressed = false
+            }
+            let index = UInt32(sweepPosition)
+            sweepPosition += 1
+            let connection = pool + Int(index)
+            let status = connection.pointee.status
+            if status.contains(.dying) || connection.pointee.generation == 0 { continue }
+            if status.contains(.confirmed) {
+                if connection.pointee.deadline <= now {
+                    statistics.expired &+= 1
+                } else if crowded && mayEvict(connection) {
+                    statistics.earlyDropped &+= 1
+                } else {
+                    continue
+                }
+                retire(index)
+                ended += 1
+            } else if connection.pointee.start &+ 60_000_000_000 <= now {
+                discard(index)
+                ended += 1
+            }
+        }
+        return ended
+    }
+
+    private func mayEvict(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
+        if connection.pointee.status.contains(.offload) && connection.pointee.transportProtocol != IPProtocol.udp { return false }
+        if !connection.pointee.status.contains(.assured) { return true }
+        guard connection.pointee.transportProtocol == IPProtocol.tcp else { return false }
+        switch connection.pointee.tcpState {
+        case .finWait, .lastAck, .timeWait, .close, .closeWait: return true
+        default: return false
+        }
+    }
+
+    /// `conntrack -D`: gives up a confirmed connection. It comes out of `takeRetired`.
+    public mutating func remove(_ index: UInt32) {
+        guard Int(index) < touched else { return }
+        retire(index)
+    }
+
+    /// `conntrack -F`.
+    public mutating func removeAll() {
+        for index in 0..<touched { retire(UInt32(index)) }
+    }
+
+    /// Calls `body` with each living confirmed connection.
+    public func forEach(now: Timestamp, _ body: (UInt32, UnsafePointer<Connection>) -> Void) {
+        for index in 0..<touched {
+            let connection = pool + index
+            guard connection.pointee.isConfirmed, !connection.pointee.status.contains(.dying), connection.pointee.deadline > now else { continue }
+            body(UInt32(index), UnsafePointer(connection))
+        }
+    }
+
+    // MARK: - The flow cache's report
+
+    /// Packets that passed by the slow path: counts them, and lets the connection live as long as if it had seen them.
+    /// - Parameter lastSeen: time of the last of them.
+    public func noteActivity(_ index: UInt32, generation: UInt32, direction: ConnectionDirection, packets: UInt64, bytes: UInt64, lastSeen: Timestamp) {
+        guard packets != 0, isCurrent(index, generation: generation) else { return }
+        let connection = pool + Int(index)
+        account(index, direction, packets: packets, bytes: bytes)
+        if direction == .reply { connection.pointee.status.insert(.seenReply) }
+        guard lastSeen >= connection.pointee.lastSeen, !connection.pointee.status.contains(.fixedTimeout) else { return }
+        connection.pointee.lastSeen = lastSeen
+        connection.pointee.deadline = lastSeen &+ UInt64(idleSeconds(connection, lastSeen: lastSeen)) &* 1_000_000_000
+    }
+
+    /// Seconds that a packet at `lastSeen` buys.
+    private func idleSeconds(_ connection: UnsafeMutablePointer<Connection>, lastSeen: Timestamp) -> UInt32 {
+        let timeouts = configuration.timeouts
+        let sawReply = connection.pointee.status.contains(.seenReply)
+        switch connection.pointee.transportProtocol {
+        case IPProtocol.tcp:
+            let seconds = tcpTimeout(connection.pointee.window, connection.pointee.tcpState, isReset: false)
+            return sawReply ? seconds : min(seconds, timeouts.tcpUnacknowledged)
+        case IPProtocol.udp, IPProtocol.udplite:
+            guard sawReply, lastSeen > connection.pointee.streamFrom || connection.pointee.transportProtocol == IPProtocol.udplite else { return timeouts.udp }
+            if !connection.pointee.status.contains(.natClash) { connection.pointee.status.insert(.assured) }
+            return timeouts.udpStream
+        case IPProtocol.icmp: return timeouts.icmp
+        case IPProtocol.icmpv6: return timeouts.icmpv6
+        case IPProtocol.gre:
+            if sawReply { connection.pointee.status.insert(.assured) }
+            return sawReply ? timeouts.greStream : timeouts.gre
+        default: return timeouts.generic
+        }
+    }
+
+    /// The flow is in the flow cache (`flow add`), or in the NIC: shown by listings and `ct status`.
+    public func noteOffloaded(_ index: UInt32, hardware: Bool) {
+        guard Int(index) < touched else { return }
+        pool[Int(index)].status.insert(hardware ? [.offload, .hardwareOffload] : .offload)
+    }
+
+    /// The flow is back. If the NIC carried it, the window has moved unseen: it is learnt afresh from the next packet of
+    /// each direction, and not enforced from then on, as in Linux for any offloaded flow.
+    public func noteOffloadEnded(_ index: UInt32) {
+        guard Int(index) < touched else { return }
+        let connection = pool + Int(index)
+        if connection.pointee.status.contains(.hardwareOffload) && connection.pointee.transportProtocol == IPProtocol.tcp {
+            func relearn(_ endpoint: inout TCPEndpoint) {
+                endpoint.maxWindow = 0
+                endpoint.flags &= ~(TCPEndpoint.Flag.maxAckSet | TCPEndpoint.Flag.dataUnacknowledged)
+                endpoint.flags |= TCPEndpoint.Flag.beLiberal
+            }
+            relearn(&connection.pointee.window.original)
+            relearn(&connection.pointee.window.reply)
+        }
+        connection.pointee.status.subtract([.offload, .hardwareOffload])
+    }
+}

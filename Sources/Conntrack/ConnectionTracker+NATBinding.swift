@@ -1,0 +1,219 @@
+// Which address and port a connection gets (nf_nat_setup_info).
+//
+// Invariant: a binding only alters the reply tuple of an unconfirmed connection; the answer's tuple that results is not
+// in the table, unless the range is exhausted: then `confirm` drops the packet, as Linux does.
+import Wire
+
+extension ConnectionTracker {
+    /// Ports tried before a fresh random start, and below which a closing connection may be sacrificed (NF_NAT_MAX_ATTEMPTS).
+    private static var maximumAttempts: UInt32 { 128 }
+
+    /// Whether NAT chains are to be asked for this packet at this hook: the first packet of a connection, once a side.
+    public func needsNATBinding(_ tracking: Tracking, _ manipulation: NATManipulation) -> Bool {
+        guard tracking.hasConnection, !tracking.isRelatedError, tracking.state == .new || tracking.state == .related else { return false }
+        return !pool[Int(tracking.connection)].status.contains(manipulation == .source ? .sourceNATDone : .destinationNATDone)
+    }
+
+    /// Binds one side of an unconfirmed connection. Later calls for the same side, and calls for a confirmed connection,
+    /// change nothing.
+    /// - Parameters:
+    ///   - range: what the NAT statement asks for; nil for no statement (a null binding: the address stays, the source port
+    ///     changes only if another connection's binding uses it).
+    ///   - masqueradeInterface: of a masquerade, the caller's number of the output interface, other than 0.
+    /// - Returns: false: drop the packet (a range of the wrong family).
+    @discardableResult
+    public mutating func setUpNAT(
+        _ index: UInt32, _ manipulation: NATManipulation, range: NATRange?, masqueradeInterface: UInt32 = 0, now: Timestamp
+    ) -> Bool {
+        let connection = self.connection(index)
+        let done: ConnectionStatus = manipulation == .source ? .sourceNATDone : .destinationNATDone
+        guard !connection.pointee.isConfirmed, !connection.pointee.status.contains(done) else { return true }
+        guard let current = connection.pointee.reply.inverted else { return false }
+
+        var wanted = range ?? NATRange(manipulation == .source ? current.source : current.destination)
+        if wanted.flags.contains(.addresses) {
+            guard wanted.minimumAddress.family == current.family, wanted.maximumAddress.family == current.family else { return false }
+        }
+        if wanted.flags.contains(.prefix) { wanted.mapPrefix(of: manipulation == .source ? current.source : current.destination) }
+
+        let chosen = uniqueTuple(current, wanted, connection, manipulation, now: now)
+        if chosen != current, var reply = chosen.inverted {
+            reply.zone = connection.pointee.reply.zone
+            connection.pointee.reply = reply
+            connection.pointee.status.insert(manipulation == .source ? .sourceNAT : .destinationNAT)
+        }
+        if manipulation == .source {
+            connection.pointee.hashBySource = hash.source(connection.pointee.original, zone: connection.pointee.zone)
+            let head = bySource + Int(connection.pointee.hashBySource & bucketMask)
+            connection.pointee.nextBySource = head.pointee
+            head.pointee = index
+            if masqueradeInterface != 0 { connection.pointee.masqueradeInterface = masqueradeInterface }
+        }
+        connection.pointee.status.insert(done)
+        return true
+    }
+
+    func unlinkBySource(_ index: UInt32) {
+        guard pool[Int(index)].status.contains(.sourceNATDone) else { return }
+        let head = bySource + Int(pool[Int(index)].hashBySource & bucketMask)
+        if head.pointee == index {
+            head.pointee = pool[Int(index)].nextBySource
+            return
+        }
+        var current = head.pointee
+        while current != Connection.none {
+            let following = pool[Int(current)].nextBySource
+            if following == index {
+                pool[Int(current)].nextBySource = pool[Int(index)].nextBySource
+                return
+            }
+            current = following
+        }
+    }
+
+    /// Whether the answer to this tuple would be taken for another connection's.
+    private mutating func isTaken(_ tuple: ConnectionTuple, _ connection: UnsafeMutablePointer<Connection>, now: Timestamp) -> Bool {
+        guard var reply = tuple.inverted else { return true }
+        reply.zone = connection.pointee.reply.zone
+        return find(reply, now: now) != Connection.none
+    }
+
+    /// As `isTaken`; for the last ports to be tried for a SYN, a connection that is closing and whose sequence numbers the
+    /// new one has passed makes room (nf_nat_used_tuple_harder).
+    private mutating func isTakenForGood(_ tuple: ConnectionTuple, _ connection: UnsafeMutablePointer<Connection>, attemptsLeft: UInt32, now: Timestamp) -> Bool {
+        guard var reply = tuple.inverted else { return true }
+        reply.zone = connection.pointee.reply.zone
+        let node = find(reply, now: now)
+        if node == Connection.none { return false }
+        guard attemptsLeft <= ConnectionTracker.maximumAttempts / 4, tuple.transportProtocol == IPProtocol.tcp, connection.pointee.tcpState == .synSent,
+            node & 1 == 1
+        else { return true }
+        let other = pool + Int(node >> 1)
+        let status = other.pointee.status
+        guard other.pointee.window.state >= TCPState.timeWait.rawValue, status.isDisjoint(with: [.fixedTimeout, .dying]), status.contains(.sourceNAT),
+            TCPWindow.isAfter(connection.pointee.window.original.end, other.pointee.window.original.end)
+        else { return true }
+        retire(node >> 1)
+        return !status.isDisjoint(with: [.offload, .hardwareOffload])
+    }
+
+    /// The binding of another connection of the same client (address, port, protocol), if it lies in the range: a client
+    /// keeps its outer address and port towards different servers.
+    private func existingSource(_ tuple: ConnectionTuple, _ range: NATRange, _ connection: UnsafeMutablePointer<Connection>) -> ConnectionTuple? {
+        var key = tuple
+        key.zone = connection.pointee.original.zone
+        let zone = connection.pointee.zone
+        var current = bySource[Int(hash.source(key, zone: zone) & bucketMask)]
+        var steps = 0
+        while current != Connection.none && steps < 4096 {
+            steps &+= 1
+            let other = pool + Int(current)
+            let original = other.pointee.original
+            if original.transportProtocol == tuple.transportProtocol, original.sourcePort == tuple.sourcePort, original.sourceHigh == tuple.sourceHigh,
+                original.sourceLow == tuple.sourceLow, original.family == tuple.family, original.zone == key.zone, var mapped = other.pointee.reply.inverted
+            {
+                mapped.destination = tuple.destination
+                mapped.destinationPort = tuple.destinationPort
+                mapped.zone = tuple.zone
+                if range.admitsSource(mapped) { return mapped }
+            }
+            current = other.pointee.nextBySource
+        }
+        return nil
+    }
+
+    private mutating func uniqueTuple(
+        _ current: ConnectionTuple, _ range: NATRange, _ connection: UnsafeMutablePointer<Connection>, _ manipulation: NATManipulation, now: Timestamp
+    ) -> ConnectionTuple {
+        let isRandom = !range.flags.isDisjoint(with: [.random, .fullyRandom])
+        if manipulation == .source && !isRandom {
+            if range.admitsSource(current) {
+                if !isTaken(current, connection, now: now) { return current }
+            } else if let mapped = existingSource(current, range, connection), !isTaken(mapped, connection, now: now) {
+                return mapped
+            }
+        }
+        var tuple = current
+        range.chooseAddress(&tuple, manipulation, zone: connection.pointee.zone)
+        if !isRandom {
+            if range.flags.contains(.ports) {
+                if !range.flags.contains(.portOffset), range.admitsPort(tuple, manipulation),
+                    range.minimumPort == range.maximumPort || !isTaken(tuple, connection, now: now)
+                {
+                    return tuple
+                }
+            } else if !isTaken(tuple, connection, now: now) {
+                return tuple
+            }
+        }
+        choosePort(&tuple, range, connection, manipulation, isRandom: isRandom, now: now)
+        return tuple
+    }
+
+    /// Tries ports of the range from a random one on, in ever shorter runs; leaves the last one tried if none is free.
+    private mutating func choosePort(
+        _ tuple: inout ConnectionTuple, _ range: NATRange, _ connection: UnsafeMutablePointer<Connection>, _ manipulation: NATManipulation, isRandom: Bool,
+        now: Timestamp
+    ) {
+        let usesSourceField = tuple.isICMP || manipulation == .source
+        let old = usesSourceField ? tuple.sourcePort : tuple.destinationPort
+        var minimum: UInt32
+        var size: UInt32
+        switch tuple.transportProtocol {
+        case IPProtocol.icmp, IPProtocol.icmpv6:
+            minimum = range.flags.contains(.ports) ? UInt32(range.minimumPort) : 0
+            size = range.flags.contains(.ports) ? UInt32(range.maximumPort) &- minimum &+ 1 : 65536
+            if size == 0 || size > 65536 { size = 1 }
+        case IPProtocol.tcp, IPProtocol.udp, IPProtocol.udplite, IPProtocol.sctp:
+            if range.flags.contains(.ports) {
+                minimum = UInt32(min(range.minimumPort, range.maximumPort))
+                size = UInt32(max(range.minimumPort, range.maximumPort)) - minimum + 1
+            } else {
+                // A destination keeps its port; a source stays in its class: below 512 a port vouches for privilege.
+                if manipulation == .destination { return }
+                switch old {
+                case 0..<512: (minimum, size) = (1, 511)
+                case 512..<1024: (minimum, size) = (600, 424)
+                default: (minimum, size) = (1024, 64512)
+                }
+            }
+        default:
+            return
+        }
+        var offset: UInt16
+        if range.flags.contains(.portOffset) {
+            offset = old &- range.basePort
+        } else if isRandom || manipulation == .source {
+            offset = UInt16(truncatingIfNeeded: random.next())
+        } else {
+            offset = 0
+        }
+        var attempts = min(size, ConnectionTracker.maximumAttempts)
+        while true {
+            for attempt in 0..<attempts {
+                let port = UInt16(truncatingIfNeeded: minimum &+ UInt32(offset) % size)
+                if usesSourceField { tuple.sourcePort = port } else { tuple.destinationPort = port }
+                if !isTakenForGood(tuple, connection, attemptsLeft: attempts - attempt, now: now) { return }
+                offset &+= 1
+            }
+            if attempts >= size || attempts < 16 { return }
+            attempts /= 2
+            offset = UInt16(truncatingIfNeeded: random.next())
+        }
+    }
+
+    /// A masqueraded connection whose packets now leave by another interface is given up, and the packet dropped: its
+    /// address belongs to the old one (nf_nat_oif_changed). For original-direction packets at postrouting.
+    public mutating func masqueradeMoved(_ tracking: Tracking, to interface: UInt32) -> Bool {
+        guard tracking.hasConnection, !tracking.isReply else { return false }
+        let connection = pool + Int(tracking.connection)
+        guard connection.pointee.masqueradeInterface != 0, connection.pointee.masqueradeInterface != interface else { return false }
+        if connection.pointee.isConfirmed { retire(tracking.connection) } else { discard(tracking.connection) }
+        return true
+    }
+
+    /// Gives up all connections that masquerade on an interface: its address has gone.
+    public mutating func removeMasqueraded(on interface: UInt32) {
+        for index in 0..<touched where pool[index].isConfirmed && pool[index].masqueradeInterface == interface { retire(UInt32(index)) }
+    }
+}

@@ -1,0 +1,203 @@
+// Which connection does a packet belong to? (nf_conntrack_in, resolve_normal_ct)
+//
+// Invariant: an invalid packet changes neither the table nor any connection, except as the TCP tracker says.
+import Wire
+
+/// What a protocol's tracker says of a packet.
+enum TrackerVerdict {
+    case accept
+    case invalid(InvalidReason)
+    /// The connection is over and was given up: look the packet up again.
+    case again
+    case drop
+}
+
+extension ConnectionTracker {
+    /// Finds or makes the connection of a packet; prerouting and output at priority -200.
+    ///
+    /// The new connection is unconfirmed: no other packet finds it until `confirm`; a packet that dies before must be given
+    /// to `release`. The packet is whole: fragments were reassembled at -400, a later fragment is invalid.
+    /// - Parameters:
+    ///   - zone: what rules before -200 have set for the packet.
+    ///   - verifiesChecksum: false at output, or if the NIC has verified the transport checksum.
+    ///   - now: nanoseconds, monotonic.
+    public mutating func track(
+        _ packet: PacketBuffer, _ parsed: ParsedPacket, zone: ConnectionZone = .default, verifiesChecksum: Bool = true, now: Timestamp
+    ) -> Tracking {
+        guard let family = parsed.family else { return invalid(.badHeader) }
+        guard !parsed.flags.contains(.isLaterFragment) else { return invalid(.fragment) }
+        let verifies = verifiesChecksum && configuration.verifiesChecksums
+        if parsed.transportProtocol == IPProtocol.icmp && family == .ipv4 {
+            if let result = trackICMPError(packet, parsed, zone: zone, verifies: verifies, now: now) { return result }
+        } else if parsed.transportProtocol == IPProtocol.icmpv6 && family == .ipv6 {
+            if let result = trackICMPv6Error(packet, parsed, zone: zone, verifies: verifies, now: now) { return result }
+        }
+        guard let tuple = ConnectionTracker.tuple(packet, parsed, family) else { return invalid(.badHeader) }
+        // A packet that reopens a closed connection is looked up again, once: the old connection is gone then.
+        for _ in 0..<2 {
+            var tracking = Tracking()
+            let node = find(tuple, zone: zone, now: now)
+            let index: UInt32
+            if node != Connection.none {
+                statistics.found &+= 1
+                index = node >> 1
+                tracking.direction = node & 1 == 0 ? .original : .reply
+            } else {
+                switch make(tuple, zone: zone, now: now) {
+                case .made(let made): index = made
+                case .notInvertible: return invalid(.notInvertible)
+                case .full:
+                    statistics.dropped &+= 1
+                    tracking.dropReason = .connectionTableFull
+                    return tracking
+                }
+            }
+            let connection = pool + Int(index)
+            let status = connection.pointee.status
+            if tracking.isReply || status.contains(.seenReply) {
+                tracking.state = .established
+            } else {
+                tracking.state = status.contains(.expected) ? .related : .new
+            }
+            switch handle(packet, parsed, index, tracking, verifies: verifies, now: now) {
+            case .accept:
+                if tracking.isReply { connection.pointee.status.insert(.seenReply) }
+                tracking.connection = index
+                tracking.generation = connection.pointee.generation
+                return tracking
+            case .invalid(let reason):
+                discard(index)
+                return invalid(reason)
+            case .again:
+                continue
+            case .drop:
+                discard(index)
+                tracking.dropReason = .tcpBadState
+                return tracking
+            }
+        }
+        return invalid(.noTransition)
+    }
+
+    mutating func invalid(_ reason: InvalidReason) -> Tracking {
+        statistics.countInvalid(reason)
+        var tracking = Tracking()
+        tracking.invalidReason = reason
+        return tracking
+    }
+
+    private enum Making {
+        case made(UInt32)
+        case notInvertible, full
+    }
+
+    private mutating func make(_ tuple: ConnectionTuple, zone: ConnectionZone, now: Timestamp) -> Making {
+        guard var reply = tuple.inverted else { return .notInvertible }
+        var original = tuple
+        original.zone = zone.identifier(of: .original)
+        reply.zone = zone.identifier(of: .reply)
+        let hashOriginal = hash.tuple(original)
+        if count >= configuration.maximumConnections, !dropEarly(near: hashOriginal, now: now) {
+            isPressed = true
+            return .full
+        }
+        guard let index = allocate(now: now) else { return .full }
+        let connection = pool + Int(index)
+        connection.pointee.original = original
+        connection.pointee.reply = reply
+        connection.pointee.zone = zone
+        connection.pointee.hashOriginal = hashOriginal
+        statistics.created &+= 1
+        return .made(index)
+    }
+
+    /// Makes room by giving up what is not assured in the first of eight buckets that has such a connection.
+    private mutating func dropEarly(near hash: UInt32, now: Timestamp) -> Bool {
+        for step in 0..<8 as Range<UInt32> {
+            let bucket = Int((hash &+ step) & bucketMask)
+            var dropped = false
+            var node = table[bucket]
+            while node != Connection.none {
+                let connection = pool + Int(node >> 1)
+                let isExpired = connection.pointee.deadline <= now
+                guard isExpired || !connection.pointee.status.contains(.assured) else {
+                    node = next(of: node)
+                    continue
+                }
+                retire(node >> 1)
+                if isExpired { statistics.expired &+= 1 } else { statistics.earlyDropped &+= 1 }
+                dropped = true
+                node = table[bucket]
+            }
+            if dropped && count < configuration.maximumConnections { return true }
+        }
+        return false
+    }
+
+    /// The tuple that a packet shows; nil if its transport header is too short for one.
+    static func tuple(_ packet: PacketBuffer, _ parsed: ParsedPacket, _ family: AddressFamily) -> ConnectionTuple? {
+        var tuple = ConnectionTuple()
+        tuple.family = family
+        tuple.source = parsed.sourceAddress
+        tuple.destination = parsed.destinationAddress
+        tuple.transportProtocol = parsed.transportProtocol
+        guard readTransport(packet, protocol: parsed.transportProtocol, offset: Int(parsed.transportOffset), length: parsed.transportLength, into: &tuple) else { return nil }
+        return tuple
+    }
+
+    /// The protocol's part of a tuple, from `length` readable bytes at `offset`.
+    static func readTransport(_ packet: PacketBuffer, protocol: UInt8, offset: Int, length: Int, into tuple: inout ConnectionTuple) -> Bool {
+        switch `protocol` {
+        case IPProtocol.tcp, IPProtocol.udp, IPProtocol.udplite, IPProtocol.sctp:
+            guard length >= 4 else { return false }
+            tuple.sourcePort = packet.load16(offset)
+            tuple.destinationPort = packet.load16(offset + 2)
+        case IPProtocol.icmp, IPProtocol.icmpv6:
+            guard length >= 8 else { return false }
+            tuple.sourcePort = packet.load16(offset + 4)
+            tuple.destinationPort = packet.load16(offset)
+        case IPProtocol.gre:
+            guard length >= 4 else { return false }
+        default:
+            break
+        }
+        return true
+    }
+
+    private mutating func handle(
+        _ packet: PacketBuffer, _ parsed: ParsedPacket, _ index: UInt32, _ tracking: Tracking, verifies: Bool, now: Timestamp
+    ) -> TrackerVerdict {
+        switch parsed.transportProtocol {
+        case IPProtocol.tcp: return trackTCP(packet, parsed, index, tracking, verifies: verifies, now: now)
+        case IPProtocol.udp, IPProtocol.udplite: return trackUDP(packet, parsed, index, tracking, verifies: verifies, now: now)
+        case IPProtocol.icmp, IPProtocol.icmpv6: return trackICMPQuery(parsed, index, tracking, now: now)
+        case IPProtocol.gre: return trackGRE(parsed, index, tracking, now: now)
+        default:
+            refresh(index, tracking.direction, seconds: configuration.timeouts.generic, bytes: parsed.networkLength, now: now)
+            return .accept
+        }
+    }
+
+    /// Renews the deadline and counts the packet (nf_ct_refresh_acct).
+    func refresh(_ index: UInt32, _ direction: ConnectionDirection, seconds: UInt32, bytes: UInt32, now: Timestamp) {
+        let connection = pool + Int(index)
+        if !connection.pointee.status.contains(.fixedTimeout) {
+            let lifetime = UInt64(seconds) &* 1_000_000_000
+            connection.pointee.deadline = connection.pointee.isConfirmed ? now &+ lifetime : lifetime
+        }
+        connection.pointee.lastSeen = now
+        account(index, direction, packets: 1, bytes: UInt64(bytes))
+    }
+
+    func account(_ index: UInt32, _ direction: ConnectionDirection, packets: UInt64, bytes: UInt64) {
+        guard configuration.accounting else { return }
+        let connection = pool + Int(index)
+        if direction == .original {
+            connection.pointee.originalPackets &+= packets
+            connection.pointee.originalBytes &+= bytes
+        } else {
+            connection.pointee.replyPackets &+= packets
+            connection.pointee.replyBytes &+= bytes
+        }
+    }
+}

@@ -1,0 +1,114 @@
+// Membership in a range, and the spreading of clients over a range of addresses.
+//
+// Invariant: the address chosen is a function of source, destination (unless `persistent`) and zone alone, the same that
+// Linux chooses: lookup3 (Bob Jenkins, public domain) with Linux's constants, over the addresses as they stand in memory.
+import Wire
+
+extension NATRange {
+    /// Whether a source of this tuple satisfies the range as it is.
+    func admitsSource(_ tuple: ConnectionTuple) -> Bool {
+        if flags.contains(.addresses) {
+            let isLow = (tuple.sourceHigh, tuple.sourceLow) < (minimumAddress.high, minimumAddress.low)
+            let isHigh = (tuple.sourceHigh, tuple.sourceLow) > (maximumAddress.high, maximumAddress.low)
+            if isLow || isHigh { return false }
+        }
+        return !flags.contains(.ports) || admitsPort(tuple, .source)
+    }
+
+    /// Whether the port (or identifier) lies in the range; protocols without one always do.
+    func admitsPort(_ tuple: ConnectionTuple, _ manipulation: NATManipulation) -> Bool {
+        switch tuple.transportProtocol {
+        case IPProtocol.icmp, IPProtocol.icmpv6:
+            return tuple.sourcePort >= minimumPort && tuple.sourcePort <= maximumPort
+        case IPProtocol.tcp, IPProtocol.udp, IPProtocol.udplite, IPProtocol.sctp, IPProtocol.gre:
+            let port = manipulation == .source ? tuple.sourcePort : tuple.destinationPort
+            return port >= minimumPort && port <= maximumPort
+        default:
+            return true
+        }
+    }
+
+    /// `prefix`: the range becomes one address, the old one with its network part exchanged.
+    mutating func mapPrefix(of address: IPAddress) {
+        let hostHigh = minimumAddress.high ^ maximumAddress.high
+        let hostLow = minimumAddress.low ^ maximumAddress.low
+        let mapped = IPAddress(
+            family: address.family, high: address.high & hostHigh | minimumAddress.high & ~hostHigh,
+            low: address.low & hostLow | minimumAddress.low & ~hostLow)
+        minimumAddress = mapped
+        maximumAddress = mapped
+    }
+
+    /// Word `index` of an address, as a little-endian machine loads it from a packet.
+    private static func word(_ address: IPAddress, _ index: Int) -> UInt32 {
+        if address.family == .ipv4 { return index == 0 ? address.ipv4.byteSwapped : 0 }
+        let half = index < 2 ? address.high : address.low
+        return UInt32(truncatingIfNeeded: index & 1 == 0 ? half >> 32 : half).byteSwapped
+    }
+
+    /// Picks the address for this tuple out of the range.
+    func chooseAddress(_ tuple: inout ConnectionTuple, _ manipulation: NATManipulation, zone: ConnectionZone) {
+        guard flags.contains(.addresses) else { return }
+        var chosen = minimumAddress
+        if minimumAddress != maximumAddress {
+            let isPersistent = flags.contains(.persistent)
+            let last = tuple.family == .ipv4 ? 0 : 3
+            let source = tuple.source
+            let destination = tuple.destination
+            var spread = NATRange.lookup3(
+                NATRange.word(source, 0), NATRange.word(source, 1), NATRange.word(source, 2), NATRange.word(source, 3),
+                initial: isPersistent ? 0 : NATRange.word(destination, last) ^ UInt32(zone.identifier))
+            var words: (UInt32, UInt32, UInt32, UInt32) = (0, 0, 0, 0)
+            var isFull = false
+            for index in 0...last {
+                let minimum = isFull ? 0 : NATRange.word(minimumAddress, index).byteSwapped
+                let maximum = NATRange.word(maximumAddress, index).byteSwapped
+                let distance = isFull ? UInt32.max : maximum &- minimum &+ 1
+                let value = minimum &+ UInt32(truncatingIfNeeded: UInt64(spread) &* UInt64(distance) >> 32)
+                if value != maximum { isFull = true }
+                switch index {
+                case 0: words.0 = value
+                case 1: words.1 = value
+                case 2: words.2 = value
+                default: words.3 = value
+                }
+                if !isPersistent { spread ^= NATRange.word(destination, index) }
+            }
+            chosen =
+                tuple.family == .ipv4
+                ? IPAddress(ipv4: words.0)
+                : IPAddress(ipv6High: UInt64(words.0) << 32 | UInt64(words.1), low: UInt64(words.2) << 32 | UInt64(words.3))
+        }
+        if manipulation == .source { tuple.source = chosen } else { tuple.destination = chosen }
+    }
+
+    /// lookup3's hashword of four words.
+    static func lookup3(_ k0: UInt32, _ k1: UInt32, _ k2: UInt32, _ k3: UInt32, initial: UInt32) -> UInt32 {
+        func rotate(_ value: UInt32, _ bits: UInt32) -> UInt32 { value << bits | value >> (32 - bits) }
+        let start: UInt32 = 0xdead_beef &+ 16 &+ initial
+        var a = start &+ k0
+        var b = start &+ k1
+        var c = start &+ k2
+        a = (a &- c) ^ rotate(c, 4)
+        c = c &+ b
+        b = (b &- a) ^ rotate(a, 6)
+        a = a &+ c
+        c = (c &- b) ^ rotate(b, 8)
+        b = b &+ a
+        a = (a &- c) ^ rotate(c, 16)
+        c = c &+ b
+        b = (b &- a) ^ rotate(a, 19)
+        a = a &+ c
+        c = (c &- b) ^ rotate(b, 4)
+        b = b &+ a
+        a = a &+ k3
+        c = (c ^ b) &- rotate(b, 14)
+        a = (a ^ c) &- rotate(c, 11)
+        b = (b ^ a) &- rotate(a, 25)
+        c = (c ^ b) &- rotate(b, 16)
+        a = (a ^ c) &- rotate(c, 4)
+        b = (b ^ a) &- rotate(a, 14)
+        c = (c ^ b) &- rotate(b, 24)
+        return c
+    }
+}

@@ -1,0 +1,75 @@
+// Sizes, timeouts and switches of connection tracking; the defaults are Linux's.
+import Wire
+
+/// Seconds that a connection lives without traffic, by protocol and state (net.netfilter.nf_conntrack_*_timeout*).
+@frozen public struct ConnectionTimeouts: Hashable, Sendable {
+    public var tcpSynSent: UInt32 = 120
+    public var tcpSynReceived: UInt32 = 60
+    public var tcpEstablished: UInt32 = 432_000
+    public var tcpFinWait: UInt32 = 120
+    public var tcpCloseWait: UInt32 = 60
+    public var tcpLastAck: UInt32 = 30
+    public var tcpTimeWait: UInt32 = 120
+    public var tcpClose: UInt32 = 10
+    public var tcpSynSent2: UInt32 = 120
+    /// After `tcpMaximumRetransmissions` identical segments, or a zero window.
+    public var tcpRetransmission: UInt32 = 300
+    /// While data is unacknowledged.
+    public var tcpUnacknowledged: UInt32 = 300
+    public var udp: UInt32 = 30
+    public var udpStream: UInt32 = 120
+    public var icmp: UInt32 = 30
+    public var icmpv6: UInt32 = 30
+    public var gre: UInt32 = 30
+    public var greStream: UInt32 = 180
+    public var generic: UInt32 = 600
+    public init() {}
+
+    /// Seconds by TCP state.
+    @inlinable func tcp(_ state: TCPState) -> UInt32 {
+        switch state {
+        case .none, .synSent: tcpSynSent
+        case .synReceived: tcpSynReceived
+        case .established: tcpEstablished
+        case .finWait: tcpFinWait
+        case .closeWait: tcpCloseWait
+        case .lastAck: tcpLastAck
+        case .timeWait: tcpTimeWait
+        case .close: tcpClose
+        case .synSent2: tcpSynSent2
+        }
+    }
+}
+
+@frozen public struct TrackerConfiguration: Sendable {
+    /// Connections at most (nf_conntrack_max); beyond it, early drop or refusal.
+    public var maximumConnections: Int = 262_144
+    /// Slots beyond the maximum, for connections whose slot waits until the workers are quiescent; nil chooses.
+    public var limboSlots: Int? = nil
+    public var timeouts = ConnectionTimeouts()
+    /// Verify transport checksums at prerouting (nf_conntrack_checksum).
+    public var verifiesChecksums = true
+    /// Take up TCP connections whose start was not seen (nf_conntrack_tcp_loose).
+    public var tcpLoose = true
+    /// Call only resets out of window invalid (nf_conntrack_tcp_be_liberal).
+    public var tcpLiberal = false
+    /// Believe resets whatever their sequence number (nf_conntrack_tcp_ignore_invalid_rst).
+    public var tcpIgnoresInvalidResets = false
+    /// nf_conntrack_tcp_max_retrans.
+    public var tcpMaximumRetransmissions: UInt8 = 3
+    /// Count packets and bytes (nf_conntrack_acct); Linux's default is off, ours on.
+    public var accounting = true
+    public init() {}
+
+    /// Slots of the pool.
+    public var poolSlots: Int {
+        let connections = max(1, min(maximumConnections, 1 << 28))
+        return connections + max(64, limboSlots ?? connections / 8)
+    }
+    /// Buckets of each hash table: a power of two, at least one a connection.
+    var buckets: Int {
+        var size = 64
+        while size < maximumConnections && size < 1 << 28 { size <<= 1 }
+        return size
+    }
+}
