@@ -22,6 +22,8 @@ import Wire
     public var trafficClassValue: UInt8 = 0
     public var flags: UInt8 = 0
     public var reserved: UInt8 = 0
+    /// To a power of two: the index becomes an address by a shift.
+    public var reserved64: UInt64 = 0
 
     @inlinable public init() {}
 

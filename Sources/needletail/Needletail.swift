@@ -2,5 +2,6 @@ import ArgumentParser
 
 @main
 struct Needletail: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "needletail", abstract: "A stateful line-rate forwarder, firewall and NAT gateway.", version: "0.1.0")
+    static let configuration = CommandConfiguration(commandName: "needletail", abstract: "A stateful line-rate forwarder, firewall and NAT gateway.", version: "0.1.0",
+        subcommands: [Bench.self])
 }

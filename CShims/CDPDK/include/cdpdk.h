@@ -26,6 +26,7 @@
 #include <rte_ring.h>
 
 #include "nt_eal.h"
+#include "nt_flow_source.h"
 #include "nt_mbuf.h"
 #include "nt_port.h"
 #include "nt_rcu.h"
