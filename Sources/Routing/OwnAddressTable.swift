@@ -21,7 +21,8 @@ import Wire
         mask = size - 1
     }
 
-    deinit { slots.deallocate() }
+    // Inlinable because the optimizer of Swift 6.3.1 asserts when an inlinable setter destroys a table whose deinit is not.
+    @inlinable deinit { slots.deallocate() }
 
     @inlinable @inline(__always)
     func home(_ address: IPAddress) -> Int {
