@@ -25,6 +25,8 @@
 #include <rte_rcu_qsbr.h>
 #include <rte_ring.h>
 
+#include "emulated_nic.h"
+#include "flow_rule.h"
 #include "nt_eal.h"
 #include "nt_flow_source.h"
 #include "nt_mbuf.h"
