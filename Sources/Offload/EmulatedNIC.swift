@@ -1,7 +1,7 @@
 // The Swift face of the emulated NIC (CShims/CDPDK/include/emulated_nic.h).
 //
-// Invariant: attach after the port's queues are configured and before its workers poll; detach after they stopped or
-// while they go on polling, but never from a worker.
+// Invariant: attach after the port's queues are configured and before its workers poll; detach after they stopped.
+import CDPDK
 
 /// A failure of the NIC or of its emulation, with errno and the driver's words.
 public struct OffloadError: Error, Sendable, CustomStringConvertible {
@@ -12,6 +12,14 @@ public struct OffloadError: Error, Sendable, CustomStringConvertible {
     /// What the driver said; may be empty.
     public var text: String
     public var description: String { text.isEmpty ? name : "\(name): \(text)" }
+
+    init(_ error: nt_flow_error) {
+        number = error.number
+        name = String(cString: nt_flow_errno_name(error.number))
+        text = withUnsafeBytes(of: error.text) { bytes in
+            String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+        }
+    }
 }
 
 public enum EmulatedNIC {
@@ -28,7 +36,15 @@ public enum EmulatedNIC {
     }
 
     /// Names that `emulate-offload` takes.
-    public static var profiles: [String] { ["full"] }
+    public static var profiles: [String] {
+        var names: [String] = []
+        var index: UInt32 = 0
+        while let profile = nt_nic_profile_at(index) {
+            names.append(String(cString: profile.pointee.name))
+            index += 1
+        }
+        return names
+    }
 
     /// Puts an emulated NIC on a configured port.
     /// - Parameters:
@@ -38,14 +54,21 @@ public enum EmulatedNIC {
     /// - Throws: `OffloadError`: EINVAL for an unknown profile, EBUSY if the port has one already, ENOMEM, or what
     ///   `rte_eth_add_rx_callback` says.
     public static func attach(port: UInt16, profile: String, capacity: UInt32 = 0) throws {
-        throw OffloadError(number: 95, name: "EOPNOTSUPP", text: "no emulated NIC in this build")
+        var error = nt_flow_error()
+        let found = nt_nic_profile_named(profile)
+        guard nt_nic_attach(port, found, capacity, &error) == 0 else { throw OffloadError(error) }
     }
 
     /// Takes the emulated NIC off a port; nothing happens if there is none.
-    public static func detach(port: UInt16) {}
+    public static func detach(port: UInt16) { nt_nic_detach(port) }
 
     /// nil if the port has no emulated NIC.
     public static func statistics(port: UInt16) -> Statistics? {
-        nil
+        guard nt_nic_profile_of(port) != nil else { return nil }
+        var raw = nt_nic_statistics()
+        nt_nic_read_statistics(port, &raw)
+        return Statistics(
+            carriedPackets: raw.carried_packets, carriedBytes: raw.carried_bytes, droppedByRule: raw.dropped_by_rule,
+            marked: raw.marked, lostAtTransmit: raw.lost_at_transmit, rules: raw.rules, staleHandles: raw.stale_handles)
     }
 }

@@ -25,6 +25,9 @@ import Wire
     public var replySlot: OffloadSlot
     public var original: FlowDescription
     public var reply: FlowDescription
+    /// TTL of the directions' packets as they arrive; 0 if unknown. Only NICs that cannot subtract need them.
+    public var originalTimeToLive: UInt8 = 0
+    public var replyTimeToLive: UInt8 = 0
     @inlinable public init(slot: OffloadSlot, replySlot: OffloadSlot, original: FlowDescription, reply: FlowDescription) {
         self.slot = slot
         self.replySlot = replySlot

@@ -1,0 +1,109 @@
+// Taking flows out of the NIC: last query, destroy, and only then the farewell that frees slots and NAT port.
+//
+// Invariant: a flow of which any rule may still work is kept with everything it holds. A rule that cannot be destroyed
+// makes a zombie: it is credited and retried with growing delays, and after `attemptsToFlush` the whole port is flushed,
+// which removes its good rules as well; those flows are offered again by the traffic itself.
+import CDPDK
+import Wire
+
+extension OffloadManager {
+    static let firstDestroyDelay: UInt64 = 100_000_000
+    static let longestDestroyDelay: UInt64 = 10_000_000_000
+    static let attemptsToFlush = 8
+
+    /// - Parameter refusal: the reason that a flow gets which was not installed yet.
+    func tearDown(_ index: Int, refusal: OffloadRefusal, now: Timestamp) {
+        switch records[index].state {
+        case .none, .draining, .zombie:
+            return
+        case .wanted:
+            records[index].farewell = .refused
+            records[index].refusal = refusal
+            records[index].retryAfter = now &+ OffloadManager.retryDelay
+        case .installing, .active:
+            break
+        }
+        records[index].state = .draining
+        destroyBoth(index, now: now)
+    }
+
+    private func destroyBoth(_ index: Int, now: Timestamp) {
+        credit(index, now: now, final: true)
+        let destroyed = (destroy(index, \.original, now: now), destroy(index, \.reply, now: now))
+        if destroyed.0 && destroyed.1 {
+            if records[index].state == .zombie { account.recoveredZombies += 1 }
+            conclude(index, now: now)
+            return
+        }
+        if records[index].state != .zombie {
+            records[index].state = .zombie
+            zombies.append(index)
+        }
+        let delay = OffloadManager.firstDestroyDelay << UInt64(min(records[index].destroyAttempts, 16))
+        records[index].destroyAttempts += 1
+        records[index].nextDestroy = now &+ min(delay, OffloadManager.longestDestroyDelay)
+    }
+
+    /// - Returns: whether the direction has no rule any more.
+    private func destroy(_ index: Int, _ side: WritableKeyPath<OffloadRecord, OffloadDirection>, now: Timestamp) -> Bool {
+        let it = records[index][keyPath: side]
+        guard it.handle != 0 else { return true }
+        var error = nt_flow_error()
+        guard nt_flow_destroy(adapters[it.adapter].port.dpdkPort, it.handle, &error) == 0 else {
+            noteFailure("destroy", error)
+            adapters[it.adapter].noteFailure(now: now)
+            return false
+        }
+        forget(index, side)
+        return true
+    }
+
+    private func forget(_ index: Int, _ side: WritableKeyPath<OffloadRecord, OffloadDirection>) {
+        guard records[index][keyPath: side].handle != 0 else { return }
+        records[index][keyPath: side].handle = 0
+        adapters[records[index][keyPath: side].adapter].rules -= 1
+    }
+
+    func retryZombies(now: Timestamp) -> Int {
+        guard !zombies.isEmpty else { return 0 }
+        var tried = 0
+        for index in zombies where records[index].state == .zombie && records[index].nextDestroy <= now {
+            tried += 1
+            if records[index].destroyAttempts >= OffloadManager.attemptsToFlush {
+                flushForZombie(index, now: now)
+            } else {
+                destroyBoth(index, now: now)
+            }
+        }
+        zombies.removeAll { records[$0].state != .zombie }
+        return tried
+    }
+
+    /// The last resort for a rule that does not go: everything on its ports goes.
+    private func flushForZombie(_ index: Int, now: Timestamp) {
+        records[index].destroyAttempts = 0
+        records[index].nextDestroy = now &+ OffloadManager.longestDestroyDelay
+        for place in Set([records[index].original.adapter, records[index].reply.adapter]) where adapters[place].isUp {
+            let port = adapters[place].port.index
+            flushPort(port, now: now)
+            resumePort(port, now: now)
+        }
+    }
+
+    /// Flushes whatever rules a port still has. If the driver does, its handles are void and flows that waited for
+    /// their end are concluded.
+    func flushRules(of place: Int, now: Timestamp) {
+        // A port that never took a rule is not flushed: many drivers have no such call.
+        guard adapters[place].capability.tier != .none else { return }
+        var error = nt_flow_error()
+        guard nt_flow_flush(adapters[place].port.dpdkPort, &error) == 0 else { return noteFailure("flush", error) }
+        for index in records.indices where records[index].state == .zombie {
+            if records[index].original.adapter == place { forget(index, \.original) }
+            if records[index].reply.adapter == place { forget(index, \.reply) }
+            guard !records[index].hasHandle else { continue }
+            account.recoveredZombies += 1
+            conclude(index, now: now)
+        }
+        zombies.removeAll { records[$0].state != .zombie }
+    }
+}
