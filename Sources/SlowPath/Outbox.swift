@@ -54,11 +54,28 @@ public struct Outbox: ~Copyable {
         used = ((packet.start + packet.length - arena) + 63) & ~63
     }
 
-    /// Sends a copy of a packet.
-    mutating func copy(_ packet: PacketBuffer, to port: PortIndex) -> Bool {
-        guard var room = reserve(packet.length) else { return false }
+    /// Keeps the room last reserved from being given out again until the next `removeAll`.
+    mutating func protect(_ packet: PacketBuffer) {
+        if packet.start == arena + used + Outbox.headroom { used = ((packet.start + packet.length - arena) + 63) & ~63 }
+    }
+
+    /// Room with a copy of a packet in it, not committed yet; nil if it does not fit.
+    mutating func copy(_ packet: PacketBuffer) -> PacketBuffer? {
+        guard var room = reserve(packet.length) else { return nil }
         room.start.copyMemory(from: packet.start, byteCount: packet.length)
         room.length = packet.length
+        room.tailroom = 0
+        return room
+    }
+
+    /// Sends a packet: one that lies in the room last reserved as it stands, any other as a copy.
+    mutating func send(_ packet: PacketBuffer, to port: PortIndex) -> Bool {
+        if packet.start == arena + used + Outbox.headroom {
+            guard count < capacity else { return false }
+            commit(packet, to: port)
+            return true
+        }
+        guard let room = copy(packet) else { return false }
         commit(room, to: port)
         return true
     }

@@ -1,0 +1,155 @@
+// From a packet's walk through the rules to a flow-cache entry, and back from the entry's counts to every counter.
+//
+// Invariant: an entry exists only while its connection would still be judged as it was: a change of state, mark, rules,
+// routes or neighbours withdraws it or makes it stale. Every packet that a worker counted is credited exactly once, to
+// the counters its flow passes, its connection and nobody else. Sources: DESIGN, "Invisible offload".
+import Conntrack
+import FlowCache
+import Policy
+import Wire
+
+extension SlowPath {
+    // MARK: - Publishing
+
+    /// Decides whether the rest of this packet's flow may skip the rules, and prepares the entry. `commitPublication`
+    /// makes it visible once the caller has queued this packet, so that the flow's packets leave in order.
+    mutating func considerPublishing(_ transit: borrowing Transit) {
+        guard let key = transit.arrivalKey, transit.isInPlace, !transit.isOwn, settings.cachesFlows else { return }
+        publication = flowDescription(transit, key)
+    }
+
+    private mutating func flowDescription(_ transit: borrowing Transit, _ key: FlowKey) -> FlowDescription? {
+        let parsed = transit.context.parsed
+        guard walk.pointee.isCacheable, !parsed.flags.contains(.hasOptions), !hasLinkHooks else { return nil }
+        if settings.cachesOnlyFlowtables, walk.pointee.flowtable == UInt32.max { return nil }
+        var flow = FlowDescription()
+        flow.guard.tcpFlagsMask = walk.pointee.tcpFlagsMask
+        if transit.tracking.hasConnection {
+            let connection = tracker.pointee.connection(transit.tracking.connection)
+            guard transit.tracking.state == .established, !transit.tracking.isRelatedError, !connection.pointee.status.contains(.dying) else { return nil }
+            if key.transportProtocol == IPProtocol.tcp {
+                guard connection.pointee.tcpState == .established, connection.pointee.status.contains(.assured) else { return nil }
+                flow.guard.tcpFlagsMask |= TCPFlags.syn | TCPFlags.fin | TCPFlags.rst
+                guard transit.arrivalTCPFlags & (TCPFlags.syn | TCPFlags.fin | TCPFlags.rst) == 0 else { return nil }
+                flow.guard.checksTCPWindow = !settings.isTCPLiberal
+            }
+            guard connection.pointee.helper == 0 else { return nil }
+            flow.guard.checksTransportChecksum = settings.verifiesChecksums
+            flow.connection = transit.tracking.connection
+            flow.direction = transit.tracking.direction.rawValue
+        } else if transit.tracking.state != .untracked, program.needs(.conntrack, transit.context.family) {
+            return nil
+        }
+        flow.key = key
+        flow.guard.tcpFlagsValue = transit.arrivalTCPFlags & flow.guard.tcpFlagsMask
+        flow.guard.trafficClassMask = walk.pointee.trafficClassMask
+        flow.guard.trafficClassValue = transit.arrivalTrafficClass & walk.pointee.trafficClassMask
+        flow.guard.maximumLength = UInt16(clamping: transit.pathMTU)
+        flow.rewrite.outputPort = transit.egress
+        flow.rewrite.destinationMAC = transit.packet.loadMAC(0)
+        flow.rewrite.sourceMAC = transit.packet.loadMAC(6)
+        flow.rewrite.source = parsed.sourceAddress
+        flow.rewrite.destination = parsed.destinationAddress
+        guard let leaving = FlowKey(parsed: parsed, ingress: transit.ingress) else { return nil }
+        flow.rewrite.sourcePort = leaving.sourcePort
+        flow.rewrite.destinationPort = leaving.destinationPort
+        flow.rewrite.trafficClassMask = walk.pointee.setTrafficClassMask
+        flow.rewrite.trafficClassValue = walk.pointee.setTrafficClassValue
+        return flow
+    }
+
+    /// Publishes what the last `process` prepared. Call it after the packet itself was queued for sending.
+    public mutating func commitPublication(now: Timestamp) {
+        guard var flow = publication else { return }
+        publication = nil
+        let count = Int(walk.pointee.counterCount)
+        let list = withUnsafeTemporaryAllocation(of: UInt32.self, capacity: WalkRecord.counterCapacity) { ids -> UInt32? in
+            for index in 0 ..< count { ids[index] = walk.pointee.counter(index) }
+            return credits.intern(UnsafeBufferPointer(start: ids.baseAddress, count: count))
+        }
+        guard let list else { return }
+        flow.creditList = list
+        let before = flows.pointee.lookup(flow.key)
+        guard let handle = flows.pointee.insert(flow, now: now) else {
+            credits.release(list)
+            return
+        }
+        if handle == before { credits.release(list) }
+        guard flow.connection != FlowDescription.untracked else { return }
+        let place = Int(flow.connection) * 2 + Int(flow.direction)
+        if handles[place] != handle, flows.pointee.isLive(handles[place]) { flows.pointee.remove(handles[place]) }
+        handles[place] = handle
+    }
+
+    // MARK: - Withdrawing
+
+    /// Ends caching of a connection's directions, if they are cached.
+    mutating func withdrawFlows(of connection: UInt32) {
+        noteWithdrawn(connection)
+        for place in Int(connection) * 2 ... Int(connection) * 2 + 1 where flows.pointee.isLive(handles[place]) {
+            flows.pointee.remove(handles[place])
+            handles[place] = FlowHandle(slot: 0, generation: 0)
+        }
+    }
+
+    /// A connection that left ESTABLISHED goes on in the slow path.
+    mutating func withdrawIfClosing(_ index: UInt32) {
+        let connection = tracker.pointee.connection(index)
+        guard connection.pointee.transportProtocol == IPProtocol.tcp, connection.pointee.tcpState != .established else { return }
+        withdrawFlows(of: index)
+    }
+
+    // MARK: - Crediting
+
+    /// Credits what workers forwarded for one entry to the counters on its way and to its connection.
+    mutating func credit(_ record: FlowRecord) {
+        guard record.packets > 0 else { return }
+        for counter in credits[record.creditList] { ruleset.credit(counter: counter, packets: record.packets, bytes: record.bytes) }
+        guard record.connection != FlowDescription.untracked else { return }
+        let generation = tracker.pointee.connection(record.connection).pointee.generation
+        tracker.pointee.noteActivity(record.connection, generation: generation, direction: record.direction == 0 ? .original : .reply,
+                                     packets: record.packets, bytes: record.bytes, lastSeen: record.lastUsed)
+    }
+
+    /// Credits up to `budget` slots; removes entries of flows without connection that fell silent. True after a full round.
+    public mutating func sweepFlows(budget: Int, now: Timestamp) -> Bool {
+        let flows = self.flows
+        var cursor = sweepCursor
+        let idle = settings.untrackedIdle
+        let isRound = flows.pointee.sweep(&cursor, budget: budget, now: now) { record in
+            credit(record)
+            if record.connection != FlowDescription.untracked { noteBusy(record.connection, packets: record.packets, now: now) }
+            return record.connection != FlowDescription.untracked || now &- min(now, record.lastUsed) < idle
+        }
+        sweepCursor = cursor
+        return isRound
+    }
+
+    /// Credits everything that workers have counted so far, so that a listing is exact.
+    public mutating func creditAllFlows(now: Timestamp) {
+        let flows = self.flows
+        flows.pointee.sweep(now: now) { record in
+            credit(record)
+            return true
+        }
+    }
+
+    // MARK: - Reclaiming
+
+    /// True if slots wait for the workers: let each report a quiescent state, then call `endGracePeriod`.
+    public mutating func beginGracePeriod() -> Bool {
+        let flowsWait = flows.pointee.beginGracePeriod()
+        graceMark = tracker.pointee.limboMark
+        return flowsWait || tracker.pointee.limboCount > 0
+    }
+
+    /// Every worker has been quiescent since `beginGracePeriod`: last counts are credited, slots are free again.
+    public mutating func endGracePeriod(now: Timestamp) {
+        let flows = self.flows
+        flows.pointee.endGracePeriod(now: now) { record in
+            credit(record)
+            credits.release(record.creditList)
+        }
+        tracker.pointee.reclaim(upTo: graceMark)
+    }
+}

@@ -1,0 +1,64 @@
+// Packets for somebody else: what ip_forward() and ip6_forward() do between the routing decision and the link.
+//
+// Order as in Linux: time to live, size, decrement, forward hook, postrouting hook, confirm, fragment, neighbour.
+// Sources: net/ipv4/ip_forward.c, net/ipv6/ip6_output.c, RFC 1812 section 5.2.
+import Routing
+import Wire
+
+extension SlowPath {
+    mutating func forward(_ transit: inout Transit) -> Disposition {
+        if transit.parsed.family == .ipv6, let refusal = refuseIPv6Scope(&transit) { return refusal }
+        if transit.parsed.timeToLive <= 1 {
+            sendError(.timeExceeded(transit.parsed.family ?? .ipv4), about: transit)
+            return .dropped(.timeToLiveExceeded)
+        }
+        if exceedsPath(transit) {
+            sendError(.packetTooBig(transit.parsed.family ?? .ipv4, mtu: UInt32(transit.pathMTU)), about: transit)
+            return .dropped(.packetTooBig)
+        }
+        decrementTimeToLive(&transit)
+        if let ended = runHook(.forward, &transit) { return ended }
+        return postroute(&transit)
+    }
+
+    /// Everything behind the forward or output hook.
+    mutating func postroute(_ transit: inout Transit) -> Disposition {
+        if let ended = runHook(.postrouting, &transit) { return ended }
+        return output(&transit)
+    }
+
+    /// RFC 4291: a packet from or to a link-local address never crosses a router (ip6_forward).
+    private mutating func refuseIPv6Scope(_ transit: inout Transit) -> Disposition? {
+        let destination = transit.parsed.destinationAddress, source = transit.parsed.sourceAddress
+        if destination.isUnspecified || destination.isMulticast || destination.isLoopback { return .dropped(.martianDestination) }
+        if source.isUnspecified || source.isMulticast || source.isLoopback { return .dropped(.martianSource) }
+        if source.isLinkLocal {
+            sendError(ICMPError(type: 1, code: 2), about: transit)
+            return .dropped(.martianSource)
+        }
+        return nil
+    }
+
+    /// Larger than the path takes, and not ours to cut: DF is set, or IPv6 (ip_exceeds_mtu, ip6_pkt_too_big).
+    private func exceedsPath(_ transit: Transit) -> Bool {
+        if transit.parsed.family == .ipv6 {
+            if transit.largestFragment > 0 { return transit.largestFragment > transit.pathMTU }
+            return Int(transit.parsed.networkLength) > transit.pathMTU
+        }
+        guard Int(transit.parsed.networkLength) > transit.pathMTU else { return false }
+        if transit.largestFragment > 0 { return transit.fragmentsHadDontFragment && transit.largestFragment > transit.pathMTU }
+        return transit.parsed.flags.contains(.dontFragment)
+    }
+
+    private func decrementTimeToLive(_ transit: inout Transit) {
+        let network = Int(transit.parsed.networkOffset)
+        transit.parsed.timeToLive &-= 1
+        if transit.parsed.family == .ipv4 {
+            let old = transit.packet.load16(network + 8)
+            transit.packet.store8(transit.parsed.timeToLive, at: network + 8)
+            transit.packet.store16(Checksum.update(transit.packet.load16(network + 10), old: old, new: transit.packet.load16(network + 8)), at: network + 10)
+        } else {
+            transit.packet.store8(transit.parsed.timeToLive, at: network + 7)
+        }
+    }
+}

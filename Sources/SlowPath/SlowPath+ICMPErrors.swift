@@ -1,0 +1,45 @@
+// ICMP errors that the router itself sends: when, from which address, how many.
+//
+// Invariant: never an error about an error, a later fragment, a broadcast or a packet without a unicast source
+// (RFC 1122 section 3.2.2, RFC 4443 section 2.4(e)); the rate is bounded by ICMPRateLimiter.
+import Routing
+import Wire
+
+extension SlowPath {
+    /// Sends an ICMP error about the packet as it stands now, if one may be sent at all.
+    mutating func sendError(_ error: ICMPError, about transit: borrowing Transit) {
+        let parsed = transit.context.parsed
+        let isBroadcastFrame = transit.context.packetType != PacketType.host || isBroadcast(parsed.destinationAddress)
+        guard let family = parsed.family, error.mayAnswer(transit.context.packet, parsed, isLinkBroadcast: isBroadcastFrame) else {
+            return statistics.count(note: .icmpErrorSuppressed)
+        }
+        guard errorLimiter.allows(now: transit.context.now) else { return statistics.count(note: .icmpRateLimited) }
+        let sender = parsed.sourceAddress
+        let back = router.route(to: sender, ingress: transit.ingress)
+        guard back.kind == .unicast, let source = router.errorSource(aboutPacketTo: parsed.destinationAddress, routeBack: back, to: sender) else {
+            return statistics.count(note: .icmpErrorSuppressed)
+        }
+        guard var room = outbox.reserve(ICMPError.maximumLength) else { return statistics.count(note: .noBuffer) }
+        room.length = error.build(
+            into: room, about: transit.context.packet, parsed, source: source, identification: UInt16(truncatingIfNeeded: random.next()),
+            flowLabel: flowLabel(family, source, sender), link: answerLink(transit))
+        guard room.length > 0 else { return }
+        sendOwn(room, transit)
+    }
+
+    /// The link header of an answer: the tags of what it answers; the addresses are filled in when it leaves.
+    func answerLink(_ transit: borrowing Transit) -> LinkHeader {
+        let parsed = transit.context.parsed
+        return LinkHeader(vlanCount: parsed.vlanCount, outerTag: parsed.outerTag, innerTag: parsed.innerTag,
+                          outerType: parsed.vlanCount == 2 ? transit.context.packet.load16(12) : EtherType.vlan)
+    }
+
+    /// RFC 6437: a label that looks random and is the same for all packets of a flow.
+    func flowLabel(_ family: AddressFamily, _ source: IPAddress, _ destination: IPAddress) -> UInt32 {
+        family == .ipv4 ? 0 : max(1, Router.flowHash(source, destination, seed: ~settings.seed) & 0xf_ffff)
+    }
+
+    func isBroadcast(_ address: IPAddress) -> Bool {
+        address.isLimitedBroadcast || router.interfaces.kind(of: address) == .broadcast
+    }
+}

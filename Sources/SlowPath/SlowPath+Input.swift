@@ -1,0 +1,87 @@
+// From the wire to the routing decision: link layer, IP input, prerouting, then local delivery or forwarding.
+//
+// Sources: net/ipv4/ip_input.c (ip_rcv_core, ip_rcv_finish), net/ipv4/route.c (ip_route_input_slow),
+// net/ipv6/ip6_input.c, RFC 1812 section 5.3.7 (martians).
+import FlowCache
+import Policy
+import Routing
+import Wire
+
+extension SlowPath {
+    mutating func receive(_ transit: inout Transit) -> Disposition {
+        let defect = PacketParser.parse(transit.packet, into: &transit.context.parsed)
+        guard defect == .none else { return .dropped(defect) }
+        transit.context.packetType = packetType(transit)
+        if let ended = runLinkHook(.ingress, &transit) { return ended }
+        guard transit.context.packetType != PacketType.otherHost else { return .dropped(.notForUs) }
+        guard transit.parsed.family != nil else {
+            return transit.parsed.etherType == EtherType.arp ? receiveARP(&transit) : .dropped(.unknownEtherType)
+        }
+        trimPadding(&transit)
+        transit.arrivalKey = FlowKey(parsed: transit.parsed, ingress: transit.ingress)
+        transit.arrivalTCPFlags = transit.parsed.tcpFlags
+        transit.arrivalTrafficClass = transit.parsed.trafficClass
+        if let ended = runHook(.prerouting, &transit) { return ended }
+        return route(&transit)
+    }
+
+    /// The routing decision, and what follows from it.
+    mutating func route(_ transit: inout Transit) -> Disposition {
+        let parsed = transit.parsed
+        let martian = router.checkIngress(source: parsed.sourceAddress, destination: parsed.destinationAddress)
+        guard martian == .none else { return .dropped(martian) }
+        let result = router.route(to: parsed.destinationAddress, ingress: transit.ingress, flowHash: flowHash(parsed))
+        switch result.kind {
+        case .local, .broadcast: return input(&transit)
+        case .multicast: return router.interfaces.isMember(of: parsed.destinationAddress, port: transit.ingress) ? input(&transit) : .dropped(.multicastDestination)
+        case .unicast:
+            guard transit.context.packetType == PacketType.host else { return .dropped(.notForUs) }
+            apply(result, &transit)
+            return forward(&transit)
+        case .none:
+            sendError(.networkUnreachable(parsed.family ?? .ipv4), about: transit)
+            return .dropped(.noRoute)
+        case .unreachable:
+            sendError(.hostUnreachable(parsed.family ?? .ipv4), about: transit)
+            return .dropped(.unreachableRoute)
+        case .prohibit:
+            sendError(.administrativelyProhibited(parsed.family ?? .ipv4), about: transit)
+            return .dropped(.prohibitRoute)
+        case .blackhole: return .dropped(.blackholeRoute)
+        }
+    }
+
+    func flowHash(_ parsed: ParsedPacket) -> UInt32 {
+        Router.flowHash(parsed.sourceAddress, parsed.destinationAddress, seed: settings.seed)
+    }
+
+    func apply(_ result: RouteResult, _ transit: inout Transit) {
+        transit.egress = result.port
+        transit.nextHop = result.nextHop
+        transit.pathMTU = Int(result.mtu)
+    }
+
+    /// Linux trims a frame to the length that the IP header names; link padding never travels on.
+    private func trimPadding(_ transit: inout Transit) {
+        let end = Int(transit.parsed.networkOffset) + Int(transit.parsed.networkLength)
+        if end < transit.packet.length {
+            transit.context.packet.tailroom += transit.packet.length - end
+            transit.context.packet.length = end
+        }
+    }
+
+    private func packetType(_ transit: Transit) -> UInt8 {
+        let destination = UInt64(transit.packet.load32(0)) << 16 | UInt64(transit.packet.load16(4))
+        if destination == router.interfaces[transit.ingress].mac.rawValue { return PacketType.host }
+        if destination == EthernetAddress.broadcast.rawValue { return PacketType.broadcast }
+        return EthernetAddress(rawValue: destination).isGroup ? PacketType.multicast : PacketType.otherHost
+    }
+}
+
+/// Linux's PACKET_* (include/uapi/linux/if_packet.h), as `meta pkttype` sees them.
+enum PacketType {
+    static let host: UInt8 = 0
+    static let broadcast: UInt8 = 1
+    static let multicast: UInt8 = 2
+    static let otherHost: UInt8 = 3
+}

@@ -1,0 +1,25 @@
+// The netdev hooks: ingress before anything looks at a frame, egress behind everything, with the new link header.
+//
+// Chains hang on devices; those of other devices are skipped. Sources: include/linux/netfilter_netdev.h.
+import Policy
+import Wire
+
+extension SlowPath {
+    /// Runs the ingress or egress chains of the packet's device; nil if it goes on.
+    mutating func runLinkHook(_ hook: Hook, _ transit: inout Transit) -> Disposition? {
+        let chains = program.chains(hook, .netdev)
+        guard chains.count > 0 else { return nil }
+        transit.context.hook = hook
+        transit.context.family = .netdev
+        transit.context.output = transit.egress
+        let device = hook == .ingress ? transit.ingress : transit.egress
+        for index in 0 ..< chains.count where chains[index].device == device {
+            if let ended = run(chains[index], &transit) { return ended }
+        }
+        return nil
+    }
+
+    /// Whether frames pass any netdev chain. Such a chain counts link-layer bytes of every frame, which flow-cache entries
+    /// do not keep; flows then stay in the slow path.
+    var hasLinkHooks: Bool { program.chains(.ingress, .netdev).count > 0 || program.chains(.egress, .netdev).count > 0 }
+}

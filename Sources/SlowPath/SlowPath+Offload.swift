@@ -1,0 +1,114 @@
+// The slow path's side of hardware offload: which flows are worth it, what is out there, what has to come back.
+//
+// Invariant: between an offer and its `refused` or `removed`, the flow's credit lists stay referenced and the connection
+// is not offered again, so that a late credit always finds the counters that it is for. What the offers are made of
+// and who carries them out is not known here (Offload, one floor up).
+import Conntrack
+import FlowCache
+import Wire
+
+/// What is known of a connection's offer.
+struct OfferedFlow {
+    /// The original direction's entry when it was offered; names the offer.
+    var handle = FlowHandle(slot: 0, generation: 0)
+    var originalCredits: UInt32 = 0
+    var replyCredits: UInt32 = 0
+    var connectionGeneration: UInt32 = 0
+    var isOut = false
+    var isInstalled = false
+    var retryAt: Timestamp = 0
+}
+
+/// Both directions of a flow, for the NIC.
+public struct FlowPair: Sendable {
+    public var original: FlowDescription
+    public var reply: FlowDescription
+    public var originalHandle: FlowHandle
+    public var replyHandle: FlowHandle
+}
+
+extension SlowPath {
+    /// Most flows that a round of sweeping reports as busy, and most withdrawals waiting to be passed on.
+    static var offloadQueueCapacity: Int { 1024 }
+
+    /// Notes a cached flow that a sweep found busy enough for the NIC.
+    mutating func noteBusy(_ connection: UInt32, packets: UInt64, now: Timestamp) {
+        guard settings.offloadThreshold > 0, packets >= settings.offloadThreshold, busyCount < Self.offloadQueueCapacity else { return }
+        guard !offered[Int(connection)].isOut, offered[Int(connection)].retryAt <= now else { return }
+        busy[busyCount] = connection
+        busyCount += 1
+    }
+
+    /// The next flow to offer, as it is cached now; nil when there is none left. Answer with `offerTaken`.
+    public mutating func nextBusyFlow(now: Timestamp) -> FlowPair? {
+        while busyCount > 0 {
+            busyCount -= 1
+            let connection = busy[busyCount]
+            guard !offered[Int(connection)].isOut, tracker.pointee.connection(connection).pointee.status.contains(.assured),
+                  let original = flows.pointee.inspect(handles[Int(connection) * 2], now: now), original.connection == connection, !original.isStale,
+                  let reply = flows.pointee.inspect(handles[Int(connection) * 2 + 1], now: now), reply.connection == connection, !reply.isStale else { continue }
+            return FlowPair(original: original.description, reply: reply.description, originalHandle: original.handle, replyHandle: reply.handle)
+        }
+        return nil
+    }
+
+    /// The pair was handed over: it is out until `offloadEnded`.
+    public mutating func offerTaken(_ pair: FlowPair) {
+        let connection = pair.original.connection
+        credits.retain(pair.original.creditList)
+        credits.retain(pair.reply.creditList)
+        offered[Int(connection)] = OfferedFlow(
+            handle: pair.originalHandle, originalCredits: pair.original.creditList, replyCredits: pair.reply.creditList,
+            connectionGeneration: tracker.pointee.connection(connection).pointee.generation, isOut: true)
+    }
+
+    private func isOffered(_ connection: UInt32, _ handle: FlowHandle) -> Bool {
+        Int(connection) < tracker.pointee.slots && offered[Int(connection)].isOut && offered[Int(connection)].handle == handle
+    }
+
+    private func isSameConnection(_ connection: UInt32) -> Bool {
+        tracker.pointee.connection(connection).pointee.generation == offered[Int(connection)].connectionGeneration
+    }
+
+    /// The NIC forwards the flow from here on.
+    public mutating func offloadInstalled(_ connection: UInt32, _ handle: FlowHandle) {
+        guard isOffered(connection, handle) else { return }
+        offered[Int(connection)].isInstalled = true
+        guard isSameConnection(connection) else { return }
+        tracker.pointee.noteOffloaded(connection, hardware: true)
+    }
+
+    /// No rule exists any more, or none came to be; `retryAt` is when a new offer makes sense.
+    public mutating func offloadEnded(_ connection: UInt32, _ handle: FlowHandle, retryAt: Timestamp) {
+        guard isOffered(connection, handle) else { return }
+        let record = offered[Int(connection)]
+        if record.isInstalled, isSameConnection(connection) { tracker.pointee.noteOffloadEnded(connection) }
+        credits.release(record.originalCredits)
+        credits.release(record.replyCredits)
+        offered[Int(connection)] = OfferedFlow(retryAt: retryAt)
+    }
+
+    /// Packets that the NIC forwarded: to the counters on the flow's way and to its connection.
+    public mutating func creditOffloaded(_ connection: UInt32, _ handle: FlowHandle, direction: UInt8, packets: UInt64, bytes: UInt64, lastSeen: Timestamp) {
+        guard isOffered(connection, handle), packets > 0 else { return }
+        let record = offered[Int(connection)]
+        let list = direction == 0 ? record.originalCredits : record.replyCredits
+        for counter in credits[list] { ruleset.credit(counter: counter, packets: packets, bytes: bytes) }
+        guard isSameConnection(connection) else { return }
+        tracker.pointee.noteActivity(connection, generation: record.connectionGeneration, direction: direction == 0 ? .original : .reply, packets: packets, bytes: bytes, lastSeen: lastSeen)
+    }
+
+    /// The connection's entries are going: what is out in the NIC has to come back.
+    mutating func noteWithdrawn(_ connection: UInt32) {
+        guard offered[Int(connection)].isOut, withdrawnCount < Self.offloadQueueCapacity else { return }
+        withdrawn[withdrawnCount] = offered[Int(connection)].handle
+        withdrawnCount += 1
+    }
+
+    /// The next offer to call back; nil when there is none.
+    public mutating func nextWithdrawn() -> FlowHandle? {
+        guard withdrawnCount > 0 else { return nil }
+        withdrawnCount -= 1
+        return withdrawn[withdrawnCount]
+    }
+}

@@ -1,0 +1,36 @@
+// The last steps: fragment what is too long, find the neighbour's MAC address, write the link header, hand out.
+//
+// Sources: net/ipv4/ip_output.c (ip_finish_output), net/ipv6/ip6_output.c, RFC 826, RFC 4861.
+import Policy
+import Routing
+import Wire
+
+extension SlowPath {
+    mutating func output(_ transit: inout Transit) -> Disposition {
+        guard transit.egress != Transit.noPort, router.interfaces[transit.egress].exists else { return .dropped(.noRoute) }
+        let limit = transit.largestFragment > 0 && (transit.fragmentsHadDontFragment || transit.parsed.family == .ipv6)
+            ? min(transit.pathMTU, transit.largestFragment) : transit.pathMTU
+        if Int(transit.parsed.networkLength) > limit { return fragment(&transit, limit: limit) }
+        return send(&transit)
+    }
+
+    /// Destination and source MAC addresses; VLAN tags and EtherType stay as they are.
+    func writeLinkHeader(_ packet: PacketBuffer, to mac: EthernetAddress, port: PortIndex) {
+        let own = router.interfaces[port].mac.rawValue
+        packet.store32(UInt32(truncatingIfNeeded: mac.rawValue >> 16), at: 0)
+        packet.store16(UInt16(truncatingIfNeeded: mac.rawValue), at: 4)
+        packet.store32(UInt32(truncatingIfNeeded: own >> 16), at: 6)
+        packet.store16(UInt16(truncatingIfNeeded: own), at: 10)
+    }
+
+    /// Out of this module: in place where the caller's frame is sent, else a copy in the outbox.
+    mutating func handOut(_ transit: Transit) -> Disposition {
+        if transit.isInPlace {
+            inPlace = transit.packet
+            inPlacePort = transit.egress
+            isInPlaceUsed = true
+            return .forwarded
+        }
+        return outbox.send(transit.packet, to: transit.egress) ? .forwarded : .dropped(.noBuffer)
+    }
+}

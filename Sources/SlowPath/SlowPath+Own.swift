@@ -1,0 +1,97 @@
+// Packets of the router itself, on their way out: routed, through the output and postrouting hooks, to the link.
+//
+// Invariant: an own packet never causes another one (`depth`), so that one frame from the wire has a bounded echo.
+import Conntrack
+import Policy
+import Routing
+import Wire
+
+extension SlowPath {
+    /// Sends a packet that was built in the outbox because of `cause`. `attached` is the connection that it belongs to
+    /// without asking conntrack (nf_ct_attach: what a reject rule sends is related to what it refused).
+    mutating func sendOwn(_ packet: PacketBuffer, _ cause: borrowing Transit, attached: Tracking = .unseen) {
+        guard depth == 0 else { return }
+        depth += 1
+        defer { depth -= 1 }
+        var own = Transit(packet: packet, ingress: Transit.noPort, now: cause.context.now, isInPlace: false)
+        prepare(&own.context, records: false)
+        let disposition = sendOwn(&own, near: cause.ingress, attached: attached)
+        if disposition == .forwarded { statistics.answered &+= 1 }
+        finish(disposition, own)
+    }
+
+    private mutating func sendOwn(_ own: inout Transit, near port: PortIndex, attached: Tracking) -> Disposition {
+        let defect = PacketParser.parse(own.packet, into: &own.context.parsed)
+        guard defect == .none else { return .dropped(defect) }
+        guard routeOwn(&own, near: port) else { return .dropped(.noRoute) }
+        own.tracking = attached
+        refreshView(&own)
+        let destination = own.parsed.destinationAddress, mark = own.context.mark
+        if let ended = runHook(.output, &own) { return ended }
+        if own.parsed.destinationAddress != destination || own.context.mark != mark {
+            guard routeOwn(&own, near: port) else { return .dropped(.noRoute) }
+        }
+        return postroute(&own)
+    }
+
+    private func routeOwn(_ own: inout Transit, near port: PortIndex) -> Bool {
+        let result = router.route(to: own.parsed.destinationAddress, ingress: port, flowHash: flowHash(own.parsed))
+        guard result.kind == .unicast || result.kind == .multicast || result.kind == .broadcast else { return false }
+        apply(result, &own)
+        return true
+    }
+
+    /// `reject`: a TCP reset or an ICMP error, as nf_send_reset and nf_send_unreach send it. Nothing for a packet with a
+    /// bad transport checksum, a later fragment, a reset.
+    mutating func reject(_ transit: borrowing Transit) {
+        let parsed = transit.context.parsed, request = transit.context.reject
+        let isBroadcastFrame = transit.context.packetType != PacketType.host || isBroadcast(parsed.destinationAddress)
+        if request.kind == .tcpReset {
+            guard TCPReset.mayAnswer(transit.context.packet, parsed, isLinkBroadcast: isBroadcastFrame), var room = outbox.reserve(TCPReset.maximumLength) else { return }
+            room.length = TCPReset.build(into: room, answering: transit.context.packet, parsed, style: .reject, link: answerLink(transit))
+            guard room.length > 0 else { return }
+            sendOwn(room, transit, attached: attachment(transit.tracking))
+        } else {
+            guard Checksum.verifyTransport(transit.context.packet, parsed) else { return }
+            sendError(ICMPError(type: request.type, code: request.code), about: transit)
+        }
+    }
+
+    /// What an answer to a packet is to the packet's connection: related, the other way (nf_conntrack_attach).
+    private func attachment(_ tracking: Tracking) -> Tracking {
+        guard tracking.hasConnection else { return .unseen }
+        var answer = tracking
+        answer.state = .related
+        answer.direction = tracking.direction.opposite
+        return answer
+    }
+
+    /// `dup to`: a copy of the packet as it stands goes to the named device or gateway.
+    mutating func duplicate(_ transit: borrowing Transit) {
+        let request = transit.context.duplicate
+        guard let room = outbox.copy(transit.context.packet) else { return statistics.count(.noBuffer) }
+        emit(room, request, transit)
+    }
+
+    /// `fwd to`: the packet leaves by the named device, past everything else.
+    mutating func steal(_ transit: borrowing Transit) -> Disposition {
+        guard let room = outbox.copy(transit.context.packet) else { return .dropped(.noBuffer) }
+        emit(room, transit.context.forward, transit)
+        return .delivered
+    }
+
+    private mutating func emit(_ packet: PacketBuffer, _ request: ForwardRequest, _ transit: borrowing Transit) {
+        let result = request.hasAddress ? router.route(to: request.address, ingress: transit.ingress) : nil
+        let port = request.device != PacketContext.noInterface ? request.device : result?.port ?? Transit.noPort
+        guard router.interfaces[port].exists else { return statistics.count(.portDown) }
+        guard request.hasAddress else {
+            outbox.commit(packet, to: port)
+            return
+        }
+        var copy = Transit(packet: packet, ingress: transit.ingress, now: transit.context.now, isInPlace: false)
+        copy.egress = port
+        copy.nextHop = result?.nextHop ?? request.address
+        guard PacketParser.parse(packet, into: &copy.context.parsed) == .none else { return }
+        _ = send(&copy)
+    }
+}

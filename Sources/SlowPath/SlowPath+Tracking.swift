@@ -1,0 +1,174 @@
+// Connection tracking and NAT in their places among the hooks, and what rules see and change of a connection.
+//
+// Sources: net/netfilter/nf_conntrack_core.c (nf_conntrack_in), nf_nat_core.c (nf_nat_inet_fn), nf_nat_proto.c
+// (nf_nat_ipv4_fn), nf_nat_masquerade.c, nf_nat_redirect.c.
+import Conntrack
+import FlowCache
+import Policy
+import Routing
+import Wire
+
+extension SlowPath {
+    // MARK: - Conntrack
+
+    /// The conntrack hook. A packet that has its connection already (an answer attached to it) passes.
+    mutating func track(_ transit: inout Transit) -> Disposition? {
+        guard !transit.tracking.hasConnection, transit.tracking.state != .untracked else { return nil }
+        let zone = ConnectionZone(transit.context.conntrack.requestedZone)
+        transit.tracking = tracker.pointee.track(transit.packet, transit.parsed, zone: zone, verifiesChecksum: !transit.isOwn, now: transit.now)
+        guard transit.tracking.dropReason == .none else { return .dropped(transit.tracking.dropReason) }
+        refreshView(&transit)
+        // A FIN, RST or SYN took the connection out of ESTABLISHED: its cached directions end here.
+        if transit.tracking.hasConnection { withdrawIfClosing(transit.tracking.connection) }
+        return nil
+    }
+
+    /// The end of the postrouting or input hook: a new connection becomes visible to others.
+    mutating func confirm(_ transit: inout Transit) -> Disposition? {
+        guard transit.tracking.hasConnection, !transit.tracking.isRelatedError else { return nil }
+        let reason = tracker.pointee.confirm(&transit.tracking, now: transit.now)
+        return reason == .none ? nil : .dropped(reason)
+    }
+
+    /// Copies what rules may ask about into the packet's context.
+    func refreshView(_ transit: inout Transit) {
+        var view = transit.context.conntrack
+        view.state = UInt32(transit.tracking.state.rawValue)
+        view.hasConnection = transit.tracking.hasConnection
+        view.direction = transit.tracking.direction.rawValue
+        guard transit.tracking.hasConnection else {
+            transit.context.conntrack = view
+            return
+        }
+        let connection = tracker.pointee.connection(transit.tracking.connection).pointee
+        view.family = connection.original.family
+        view.transportProtocol = connection.transportProtocol
+        view.status = connection.status.rawValue
+        view.mark = connection.mark
+        view.zone = connection.zone.identifier
+        view.labelLow = connection.labelsLow
+        view.labelHigh = connection.labelsHigh
+        view.identifier = UInt64(connection.generation) << 32 | UInt64(transit.tracking.connection) + 1
+        view.original = ConntrackTuple(connection.original)
+        view.reply = ConntrackTuple(connection.reply)
+        view.originalPackets = connection.originalPackets
+        view.originalBytes = connection.originalBytes
+        view.replyPackets = connection.replyPackets
+        view.replyBytes = connection.replyBytes
+        let left = connection.isConfirmed ? connection.deadline &- min(transit.now, connection.deadline) : connection.deadline
+        view.expiration = left / 1_000_000
+        transit.context.conntrack = view
+    }
+
+    /// Carries out what rules changed of the connection.
+    mutating func applyChanges(_ transit: inout Transit) {
+        let changes = transit.context.conntrack.changes
+        transit.context.conntrack.changes = []
+        if changes.contains(.notrack), !transit.tracking.hasConnection {
+            transit.tracking = .untracked
+            refreshView(&transit)
+        }
+        guard transit.tracking.hasConnection else {
+            // A zone is kept for the conntrack hook that follows.
+            return
+        }
+        let connection = tracker.pointee.connection(transit.tracking.connection)
+        if changes.contains(.mark) {
+            connection.pointee.mark = transit.context.conntrack.mark
+            withdrawFlows(of: transit.tracking.connection)
+        }
+        if changes.contains(.label) {
+            connection.pointee.labelsLow = transit.context.conntrack.labelLow
+            connection.pointee.labelsHigh = transit.context.conntrack.labelHigh
+            withdrawFlows(of: transit.tracking.connection)
+        }
+    }
+
+    // MARK: - NAT
+
+    /// The NAT hook: a first packet asks the nat chains, then every packet is translated as its connection says.
+    mutating func translate(_ hook: Hook, _ transit: inout Transit) -> Disposition? {
+        guard transit.tracking.hasConnection else { return nil }
+        let manipulation: NATManipulation = hook == .prerouting || hook == .output ? .destination : .source
+        if hook == .postrouting, tracker.pointee.masqueradeMoved(transit.tracking, to: UInt32(transit.egress) + 1) { return .dropped(.natClash) }
+        if tracker.pointee.needsNATBinding(transit.tracking, manipulation), let ended = bind(hook, manipulation, &transit) { return ended }
+        guard tracker.pointee.translate(transit.packet, &transit.context.parsed, transit.tracking, manipulation) else { return .dropped(.natExhausted) }
+        refreshView(&transit)
+        return nil
+    }
+
+    /// Asks the nat chains in order; without an answer the connection gets a null binding.
+    private mutating func bind(_ hook: Hook, _ manipulation: NATManipulation, _ transit: inout Transit) -> Disposition? {
+        let chains = program.chains(hook, transit.context.family)
+        for index in 0 ..< chains.count where chains[index].type == .nat {
+            let verdict = program.evaluate(chains[index], &transit.context)
+            if !transit.context.conntrack.changes.isEmpty { applyChanges(&transit) }
+            switch verdict {
+            case .accept: continue
+            case .nat:
+                let request = transit.context.nat
+                guard let range = natRange(for: request, transit), tracker.pointee.setUpNAT(
+                    transit.tracking.connection, manipulation, range: range,
+                    masqueradeInterface: request.kind == .masquerade ? UInt32(transit.egress) + 1 : 0, now: transit.now) else { return .dropped(.natExhausted) }
+                return nil
+            default: return conclude(verdict, transit)
+            }
+        }
+        return tracker.pointee.setUpNAT(transit.tracking.connection, manipulation, range: nil, now: transit.now) ? nil : .dropped(.natExhausted)
+    }
+
+    /// The addresses and ports of a request; nil if the interface has no address for it.
+    private func natRange(for request: NATRequest, _ transit: Transit) -> NATRange? {
+        var range = NATRange()
+        switch request.kind {
+        case .source, .destination:
+            if request.hasAddress {
+                range.flags.insert(.addresses)
+                range.minimumAddress = request.minimumAddress
+                range.maximumAddress = request.maximumAddress
+            }
+        case .masquerade:
+            guard let own = masqueradeAddress(transit) else { return nil }
+            range = NATRange(own)
+        case .redirect:
+            guard let own = redirectAddress(transit) else { return nil }
+            range = NATRange(own)
+        }
+        if request.hasPort {
+            range.flags.insert(.ports)
+            range.minimumPort = request.minimumPort
+            range.maximumPort = request.maximumPort
+        }
+        if request.flags.contains(.random) { range.flags.insert(.random) }
+        if request.flags.contains(.fullyRandom) { range.flags.insert(.fullyRandom) }
+        if request.flags.contains(.persistent) { range.flags.insert(.persistent) }
+        if request.flags.contains(.prefix) { range.flags.insert(.prefix) }
+        return range
+    }
+
+    /// `redirect`: the first address of the port that the packet came in by; the loopback address for own packets.
+    private func redirectAddress(_ transit: Transit) -> IPAddress? {
+        guard let family = transit.parsed.family else { return nil }
+        guard !transit.isOwn else { return family == .ipv4 ? IPAddress(ipv4: 0x7f00_0001) : IPAddress(ipv6High: 0, low: 1) }
+        return router.interfaces.addresses.first { $0.port == transit.ingress && $0.prefix.address.family == family }?.prefix.address
+    }
+
+    /// `masquerade`: the outgoing port's address towards the next hop (inet_select_addr, ipv6_dev_get_saddr).
+    private func masqueradeAddress(_ transit: Transit) -> IPAddress? {
+        var route = RouteResult()
+        route.port = transit.egress
+        route.nextHop = transit.nextHop
+        route.isOnLink = false
+        return router.sourceAddress(for: route, to: transit.parsed.destinationAddress)
+    }
+}
+
+extension ConntrackTuple {
+    init(_ tuple: ConnectionTuple) {
+        self.init()
+        source = tuple.source
+        destination = tuple.destination
+        sourcePort = tuple.sourcePort
+        destinationPort = tuple.destinationPort
+    }
+}

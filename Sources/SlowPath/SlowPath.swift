@@ -1,0 +1,167 @@
+// Netfilter's pipeline as a plain function: one frame in, what Linux would have sent out, and why.
+//
+// Everything that a packet can change hangs on this value: connections, rule state, neighbours, flow-cache writer. It
+// has one owner, the slow-path core; it reads no clock, no socket and no random source of its own, so the same calls
+// give the same bytes. It knows nothing of DPDK.
+//
+// When is a new connection refused? When conntrack is full of assured ones (ConnectionTracker). When is an old one
+// evicted? Conntrack's early drop. Can an attacker make this blow up? Every table below has a fixed size, every packet
+// at most one bounded set of answers (Outbox), and errors are rate-limited (ICMPRateLimiter).
+import Conntrack
+import FlowCache
+import Policy
+import Routing
+import Wire
+
+/// What became of a frame.
+@frozen public struct Outcome: Sendable {
+    public var disposition: Disposition
+    /// The frame itself is to be sent, as `packet` says (it may have moved or shrunk), after the outbox.
+    public var sendsInPlace = false
+    public var port: PortIndex = 0
+    /// `commitPublication` has something to publish.
+    public var publishes = false
+}
+
+public struct SlowPath: ~Copyable {
+    public let settings: SlowPathSettings
+    public let tracker: UnsafeMutablePointer<ConnectionTracker>
+    public let flows: UnsafeMutablePointer<FlowCache>
+    public internal(set) var ruleset: CompiledRuleset
+    var program: Program
+    /// Ports, addresses, routes, neighbours.
+    public var router: Router {
+        _read { yield surroundings.pointee.router }
+        _modify { yield &surroundings.pointee.router }
+    }
+    private let surroundings: UnsafeMutablePointer<Surroundings>
+    public var outbox = Outbox()
+    public var statistics = SlowPathStatistics()
+    var reassembler: Reassembler
+    var pendingPackets: PendingPackets
+    var errorLimiter: ICMPRateLimiter
+    var credits: CreditLists
+    /// Two a connection, by direction: its flow-cache entries.
+    let handles: UnsafeMutablePointer<FlowHandle>
+    /// One a connection: what is out in the NIC.
+    let offered: UnsafeMutablePointer<OfferedFlow>
+    let busy: UnsafeMutablePointer<UInt32>
+    var busyCount = 0
+    let withdrawn: UnsafeMutablePointer<FlowHandle>
+    var withdrawnCount = 0
+    let walk: UnsafeMutablePointer<WalkRecord>
+    let log: UnsafeMutablePointer<LogRing>
+    var sweepCursor = FlowSweepCursor()
+    var graceMark: UInt64 = 0
+    var neighbourGeneration: UInt32 = 1
+    var publication: FlowDescription?
+    /// The caller's frame as it is to be sent, if it is.
+    public internal(set) var inPlace: PacketBuffer
+    var inPlacePort: PortIndex = 0
+    var isInPlaceUsed = false
+    var random: SplitMix64
+    /// Depth of own packets that cause own packets.
+    var depth = 0
+
+    public init(settings: SlowPathSettings, tracker: consuming ConnectionTracker, flows: consuming FlowCache,
+                ruleset: CompiledRuleset, router: consuming Router, reassembler: consuming Reassembler) {
+        self.settings = settings
+        let slots = tracker.slots
+        self.tracker = .allocate(capacity: 1)
+        self.tracker.initialize(to: tracker)
+        self.flows = .allocate(capacity: 1)
+        self.flows.initialize(to: flows)
+        self.ruleset = ruleset
+        program = ruleset.program
+        surroundings = .allocate(capacity: 1)
+        surroundings.initialize(to: Surroundings(router: router, tracker: self.tracker))
+        self.reassembler = reassembler
+        pendingPackets = PendingPackets(capacity: settings.pendingPackets)
+        errorLimiter = ICMPRateLimiter(perSecond: settings.icmpErrorsPerSecond, burst: settings.icmpErrorBurst)
+        credits = CreditLists(capacity: settings.creditLists)
+        handles = .allocate(capacity: slots * 2)
+        handles.initialize(repeating: FlowHandle(slot: 0, generation: 0), count: slots * 2)
+        offered = .allocate(capacity: slots)
+        offered.initialize(repeating: OfferedFlow(), count: slots)
+        busy = .allocate(capacity: Self.offloadQueueCapacity)
+        busy.initialize(repeating: 0, count: Self.offloadQueueCapacity)
+        withdrawn = .allocate(capacity: Self.offloadQueueCapacity)
+        withdrawn.initialize(repeating: FlowHandle(slot: 0, generation: 0), count: Self.offloadQueueCapacity)
+        walk = .allocate(capacity: 1)
+        walk.initialize(to: WalkRecord())
+        log = .allocate(capacity: 1)
+        log.initialize(to: LogRing(capacity: settings.logRecords))
+        inPlace = PacketBuffer(start: UnsafeMutableRawPointer(walk), length: 0)
+        random = SplitMix64(seed: settings.seed)
+    }
+
+    deinit {
+        tracker.deinitialize(count: 1)
+        tracker.deallocate()
+        flows.deinitialize(count: 1)
+        flows.deallocate()
+        handles.deallocate()
+        offered.deallocate()
+        busy.deallocate()
+        withdrawn.deallocate()
+        walk.deallocate()
+        surroundings.deinitialize(count: 1)
+        surroundings.deallocate()
+        log.pointee.deallocate()
+        log.deallocate()
+    }
+
+    /// Takes a frame through the pipeline. Its memory is used in place and must stay valid until the outcome was acted on;
+    /// the outbox holds what else is to be sent, until the next call.
+    public mutating func process(_ packet: PacketBuffer, ingress: PortIndex, now: Timestamp) -> Outcome {
+        outbox.removeAll()
+        isInPlaceUsed = false
+        publication = nil
+        statistics.received &+= 1
+        walk.pointee.reset()
+        var transit = Transit(packet: packet, ingress: ingress, now: now, isInPlace: true)
+        prepare(&transit.context, records: true)
+        let disposition = receive(&transit)
+        if disposition == .forwarded { considerPublishing(transit) }
+        finish(disposition, transit)
+        return Outcome(disposition: disposition, sendsInPlace: isInPlaceUsed, port: inPlacePort, publishes: publication != nil)
+    }
+
+    /// Books how a packet ended, and lets go of a connection that never came to be.
+    mutating func finish(_ disposition: Disposition, _ transit: borrowing Transit) {
+        switch disposition {
+        case .forwarded: if transit.isOwn { statistics.generated &+= 1 } else { statistics.forwarded &+= 1 }
+        case .delivered: statistics.delivered &+= 1
+        case .held: statistics.held &+= 1
+        case .dropped(let reason):
+            statistics.count(reason)
+            if transit.tracking.hasConnection { tracker.pointee.release(transit.tracking) }
+        }
+    }
+
+    func prepare(_ context: inout PacketContext, records: Bool) {
+        context.wallClock = settings.wallClockOffset &+ context.now
+        context.zoneOffset = settings.zoneOffset
+        context.walk = records ? walk : nil
+        context.log = log
+        context.lookups = Surroundings.lookups(surroundings)
+    }
+
+    /// Everything that happens by the clock: dead connections, neighbours, fragments that waited too long. What is to be
+    /// sent stands in the outbox afterwards. Call it every 10 ms or so.
+    public mutating func runTimers(now: Timestamp) {
+        outbox.removeAll()
+        tracker.pointee.expire(now: now, budget: settings.timerBudget)
+        while let dead = tracker.pointee.takeRetired() { withdrawFlows(of: dead) }
+        router.neighbours.expire(now: now, budget: settings.timerBudget)
+        serveNeighbours(now: now)
+        expireFragments(now: now)
+    }
+
+    /// Puts a new ruleset in force. Call `creditAllFlows` first, with the workers quiescent, so that no count is lost.
+    public mutating func adopt(_ ruleset: CompiledRuleset) {
+        self.ruleset = ruleset
+        program = ruleset.program
+        flows.pointee.invalidateAll()
+    }
+}
