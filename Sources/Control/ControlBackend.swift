@@ -1,0 +1,21 @@
+// What the control socket can ask of a running needletail.
+import Dataplane
+
+/// Answers for the socket. Methods are called on the control server's tasks, several at a time; none may take long, and
+/// none may touch what a worker or the slow path owns except through messages to it.
+public protocol ControlBackend: Sendable {
+    func status() async -> StatusReport
+    func summary() async -> ForwardingSummary
+    func ports() async -> [PortReport]
+    /// At most `limit` flows, those with the most packets first.
+    func flows(limit: Int) async -> [FlowReport]
+    func connections(limit: Int) async -> [ConnectionReport]
+    func offload() async -> OffloadReport
+    /// The configuration in force, as TOML with every default written out.
+    func configuration() async -> String
+    func nft(_ request: NftRequest) async -> CommandResult
+    /// Reads the ruleset file again; exit code 1 and the diagnostics if it is wrong, and nothing changed.
+    func reload() async -> CommandResult
+    /// Begins an orderly stop; returns at once.
+    func stop() async
+}
