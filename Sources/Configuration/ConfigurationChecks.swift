@@ -59,12 +59,12 @@ extension Configuration {
             for (index, prefix) in port.addresses.enumerated() {
                 let line = lines.line("addresses[\(index)]")
                 if let first = addresses[prefix.address] {
-                    problems.add(line, "port.addresses", "\(prefix.address.text) is given in line \(first) as well; each address belongs to one port")
+                    problems.add(line, "port.addresses", "\(prefix.address) is given in line \(first) as well; each address belongs to one port")
                 } else {
                     addresses[prefix.address] = line
                 }
                 if prefix.address.family == .ipv6, port.mtu < 1280 {
-                    problems.add(line, "port.addresses", "\(prefix.text) is an IPv6 address, and the port's mtu is \(port.mtu); IPv6 needs at least 1280")
+                    problems.add(line, "port.addresses", "\(prefix) is an IPv6 address, and the port's mtu is \(port.mtu); IPv6 needs at least 1280")
                 }
             }
         }
@@ -78,17 +78,17 @@ extension Configuration {
             guard lines.keys["to"] != nil else { continue }
             let key = RouteKey(to: route.to, metric: route.metric)
             if let first = seen[key] {
-                problems.add(lines.line("to"), "routing.route.to", "there is a route to \(route.to.text) with metric \(route.metric) in line \(first) already; give one of them another metric")
+                problems.add(lines.line("to"), "routing.route.to", "there is a route to \(route.to) with metric \(route.metric) in line \(first) already; give one of them another metric")
             } else {
                 seen[key] = lines.line("to")
             }
             if let name = route.port, portIndex(named: name) == nil { problems.add(lines.line("port"), "routing.route.port", unknownPort(name)) }
             if let via = route.via, via.family != route.to.address.family {
-                problems.add(lines.line("via"), "routing.route.via", "\(via.text) is not of the family of \(route.to.text); an IPv4 route needs an IPv4 next hop, an IPv6 route an IPv6 one")
+                problems.add(lines.line("via"), "routing.route.via", "\(via) is not of the family of \(route.to); an IPv4 route needs an IPv4 next hop, an IPv6 route an IPv6 one")
                 continue
             }
             if let source = route.source, !ports.contains(where: { $0.addresses.contains { $0.address == source } }) {
-                problems.add(lines.line("source"), "routing.route.source", "\(source.text) is no port's address; must be one of the router's own")
+                problems.add(lines.line("source"), "routing.route.source", "\(source) is no port's address; must be one of the router's own")
             }
             guard route.kind == .unicast else {
                 if route.via != nil || route.port != nil {
@@ -98,14 +98,14 @@ extension Configuration {
             }
             if let via = route.via {
                 if route.port == nil {
-                    if let owner = ports.first(where: { $0.addresses.contains { $0.contains(via) } }) {
+                    if let owner = ports.first(where: { $0.addresses.contains { $0.holds(via) } }) {
                         routing.routes[index].port = owner.name
                     } else if lines.keys["via"] != nil, !problems.problems.contains(where: { $0.key.hasPrefix("port.") }) {
-                        problems.add(lines.line("via"), "routing.route.via", "\(via.text) is on no port's network; must be inside one of the ports' addresses, or say which port with port = \"NAME\"")
+                        problems.add(lines.line("via"), "routing.route.via", "\(via) is on no port's network; must be inside one of the ports' addresses, or say which port with port = \"NAME\"")
                     }
                 }
                 if ports.contains(where: { $0.addresses.contains { $0.address == via } }) {
-                    problems.add(lines.line("via"), "routing.route.via", "\(via.text) is the router's own address; must be another router's")
+                    problems.add(lines.line("via"), "routing.route.via", "\(via) is the router's own address; must be another router's")
                 }
             } else if route.port == nil, lines.keys["via"] == nil {
                 problems.add(lines.table, "routing.route", "has neither via nor port; a route needs a next hop (via), a port, or kind = \"blackhole\", \"unreachable\" or \"prohibit\"")
@@ -119,10 +119,10 @@ extension Configuration {
             guard !neighbour.port.isEmpty else { continue }
             if portIndex(named: neighbour.port) == nil { problems.add(lines.line("port"), "routing.neighbour.port", unknownPort(neighbour.port)) }
             guard lines.keys["address"] != nil else { continue }
-            if neighbour.address.isMulticast { problems.add(lines.line("address"), "routing.neighbour.address", "\(neighbour.address.text) is a group address; must be one host's") }
+            if neighbour.address.isMulticast { problems.add(lines.line("address"), "routing.neighbour.address", "\(neighbour.address) is a group address; must be one host's") }
             let key = NeighbourKey(port: neighbour.port, address: neighbour.address)
             if let first = seen[key] {
-                problems.add(lines.line("address"), "routing.neighbour.address", "\(neighbour.address.text) on port \"\(neighbour.port)\" is given in line \(first) already; each neighbour has one MAC")
+                problems.add(lines.line("address"), "routing.neighbour.address", "\(neighbour.address) on port \"\(neighbour.port)\" is given in line \(first) already; each neighbour has one MAC")
             } else {
                 seen[key] = lines.line("address")
             }

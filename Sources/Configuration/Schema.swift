@@ -118,9 +118,9 @@ extension Schema where Section == Configuration.Port {
             },
             .text("device", \.device, required: true, allowed: "a PCI address such as \"0000:3b:00.0\" or a virtual device such as \"net_af_packet0,iface=eth0\"") { isDevice($0) },
             .list("addresses", \.addresses, allowed: "own unicast addresses with their network's prefix length, such as \"10.0.1.1/24\"") { value in
-                guard case .string(let text) = value, let prefix = IPPrefix(text: text), !prefix.address.isMulticast, !prefix.address.isUnspecified else { return nil }
+                guard case .string(let text) = value, text.contains("/"), let prefix = IPPrefix(text), !prefix.address.isMulticast, !prefix.address.isUnspecified else { return nil }
                 return prefix
-            } write: { quotedTOML($0.text) },
+            } write: { quotedTOML($0.description) },
             .integer("mtu", \.mtu, 576...9600, note: " (IPv6 needs 1280)"),
             .mac("mac", optional: \.mac),
             .integer("rx-queues", \.rxQueues, 0...256),

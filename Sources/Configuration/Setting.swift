@@ -89,34 +89,34 @@ extension Setting {
     }
 
     static func address(_ name: String, _ field: WritableKeyPath<Section, IPAddress>) -> Setting {
-        one(name, field, required: true, allowed: allowedAddress, parse: parseAddress, write: { quotedTOML($0.text) })
+        one(name, field, required: true, allowed: allowedAddress, parse: parseAddress, write: { quotedTOML($0.description) })
     }
 
     static func address(_ name: String, optional field: WritableKeyPath<Section, IPAddress?>) -> Setting {
-        one(name, field, required: false, allowed: allowedAddress, parse: { parseAddress($0).map { $0 } }, write: { $0.map { quotedTOML($0.text) } })
+        one(name, field, required: false, allowed: allowedAddress, parse: { parseAddress($0).map { $0 } }, write: { $0.map { quotedTOML($0.description) } })
     }
 
     private static var allowedAddress: String { "an IPv4 or IPv6 address such as \"10.0.1.2\" or \"fd00::2\"" }
 
     private static func parseAddress(_ value: TOMLNode.Value) -> Parsed<IPAddress> {
         guard case .string(let text) = value else { return .wrongType }
-        guard let address = IPAddress(text: text) else { return .notAllowed("\"\(text)\"") }
+        guard let address = IPAddress(text) else { return .notAllowed("\"\(text)\"") }
         return .value(address)
     }
 
     static func mac(_ name: String, _ field: WritableKeyPath<Section, EthernetAddress>) -> Setting {
-        one(name, field, required: true, allowed: allowedMAC, parse: parseMAC, write: { quotedTOML($0.text) })
+        one(name, field, required: true, allowed: allowedMAC, parse: parseMAC, write: { quotedTOML($0.description) })
     }
 
     static func mac(_ name: String, optional field: WritableKeyPath<Section, EthernetAddress?>) -> Setting {
-        one(name, field, required: false, allowed: allowedMAC, parse: { parseMAC($0).map { $0 } }, write: { $0.map { quotedTOML($0.text) } })
+        one(name, field, required: false, allowed: allowedMAC, parse: { parseMAC($0).map { $0 } }, write: { $0.map { quotedTOML($0.description) } })
     }
 
     private static var allowedMAC: String { "a unicast MAC address such as \"02:00:00:00:0a:02\"" }
 
     private static func parseMAC(_ value: TOMLNode.Value) -> Parsed<EthernetAddress> {
         guard case .string(let text) = value else { return .wrongType }
-        guard let mac = EthernetAddress(text: text), !mac.isGroup, mac != .zero else { return .notAllowed("\"\(text)\"") }
+        guard let mac = EthernetAddress(text), !mac.isGroup, mac != .zero else { return .notAllowed("\"\(text)\"") }
         return .value(mac)
     }
 
@@ -124,12 +124,12 @@ extension Setting {
     static func network(_ name: String, _ field: WritableKeyPath<Section, IPPrefix>) -> Setting {
         one(name, field, required: true, allowed: "a network such as \"10.0.0.0/8\", \"fd00::/16\" or \"0.0.0.0/0\"") { value in
             guard case .string(let text) = value else { return .wrongType }
-            guard let prefix = IPPrefix(text: text) else { return .notAllowed("\"\(text)\"") }
+            guard let prefix = IPPrefix(text) else { return .notAllowed("\"\(text)\"") }
             guard prefix.address == prefix.network else {
-                return .notAllowed("\"\(text)\"", " (bits are set behind the prefix: did you mean \"\(prefix.network.text)/\(prefix.length)\"?)")
+                return .notAllowed("\"\(text)\"", " (bits are set behind the prefix: did you mean \"\(prefix.network)/\(prefix.length)\"?)")
             }
             return .value(prefix)
-        } write: { quotedTOML($0.text) }
+        } write: { quotedTOML($0.description) }
     }
 
     /// A list, each element judged by itself so that each wrong one is reported on its own line.
