@@ -1,6 +1,6 @@
 // From a file to a checked configuration.
 import Foundation
-import TOMLKit
+internal import TOMLKit
 
 extension Configuration {
     /// Reads and checks a file. Paths in it are taken relative to the directory of the file.

@@ -1,7 +1,7 @@
 // A TOML document as a tree of plain values, each with the line it stands on.
 //
 // TOMLKit parses; its nodes give no positions, so `TOMLPositions` finds them in the text.
-import TOMLKit
+internal import TOMLKit
 
 /// A value and where it stands.
 struct TOMLNode {

@@ -1,7 +1,21 @@
+// The command: argument parsing and wiring only.
 import ArgumentParser
 
 @main
-struct Needletail: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "needletail", abstract: "A stateful line-rate forwarder, firewall and NAT gateway.", version: "0.1.0",
-        subcommands: [Bench.self])
+struct Needletail: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "needletail",
+        abstract: "A stateful line-rate forwarder, firewall and NAT gateway.",
+        discussion: """
+            Takes an nftables ruleset and a configuration, and forwards packets by them on DPDK. Established flows take \
+            a flow cache past the ruleset, invisibly, and the NIC where it can.
+
+            Exit codes: 0 success, 1 the input is wrong, 2 the machine cannot do it, 64 the command line is wrong.
+            """,
+        version: Version.text,
+        subcommands: [RunCommand.self, ReplayCommand.self, Check.self, Show.self, Bench.self])
+}
+
+enum Version {
+    static let text = "0.1.0"
 }

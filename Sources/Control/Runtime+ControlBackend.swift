@@ -1,0 +1,4 @@
+// The running router answers the socket itself.
+import Dataplane
+
+extension Runtime: ControlBackend {}
