@@ -19,7 +19,7 @@ public struct EALConfiguration: Sendable, Equatable {
     public var memoryMB: Int
     /// PCI addresses, "0000:01:00.0", or with devargs, "0000:01:00.0,dv_flow_en=1". Empty: the PCI bus is not scanned.
     public var pciDevices: [String] = []
-    /// Virtual devices that must exist from the start. Port opens its own later, so this is seldom needed.
+    /// Virtual devices that must exist from the start. EthernetPort makes its own later, so this is seldom needed.
     public var virtualDevices: [String] = []
     /// Name of the runtime directory; nil for one of this process.
     public var filePrefix: String?
@@ -44,7 +44,7 @@ public struct EALConfiguration: Sendable, Equatable {
     }
 
     /// A small EAL without huge pages or PCI, for tests and replay: everything on the CPUs that the process may use.
-    public static func small(memoryMB: Int = 256, workers: Int = 0) -> EALConfiguration {
+    public static func small(memoryMB: Int = 256, workers: Int = 1) -> EALConfiguration {
         let cpus = EALConfiguration.allowedCPUs
         let first = cpus.first ?? 0
         var configuration = EALConfiguration(mainCPU: first, workerCPUs: (0 ..< workers).map { cpus.isEmpty ? 0 : cpus[($0 + 1) % cpus.count] }, hugePages: false, memoryMB: memoryMB)

@@ -8,7 +8,7 @@ import CDPDK
 import Synchronization
 
 public final class RingPort: Sendable {
-    public let port: Port
+    public let port: EthernetPort
     private let pool: Mempool
     // The rings outlive the port, which polls them.
     private let rings: Rings
@@ -37,7 +37,7 @@ public final class RingPort: Sendable {
             return nt_port_from_rings("nt\(serial)", rings.inbound.handle.raw, rings.outbound.handle.raw, 0)
         }
         guard id >= 0 else { throw DPDKError(.machine, "port \(name): no port on rings: \(errnoText(id))", log: EAL.takeLog()) }
-        port = try Port(name: name, device: "", id: UInt16(id))
+        port = try EthernetPort(name: name, device: "", id: UInt16(id))
     }
 
     deinit { close() }

@@ -5,7 +5,7 @@ import Testing
 
 @Suite(.serialized) struct DPDKSuite {
     /// The EAL of this test process; another test target may have started it.
-    static let eal = Result { try EAL.shared(.small(memoryMB: 256, workers: 1)) }
+    static let eal = Result { try EAL.shared(.small()) }
     let eal: EAL
 
     init() throws { eal = try DPDKSuite.eal.get() }

@@ -86,7 +86,7 @@ public struct PortLink: Sendable, Equatable {
     public var isFullDuplex: Bool
 }
 
-public final class Port: Sendable {
+public final class EthernetPort: Sendable {
     /// The name that rules and messages use.
     public let name: String
     /// The device string it was made from; empty for a port on rings.
@@ -122,7 +122,7 @@ public final class Port: Sendable {
                 throw DPDKError(.configuration, "port \(name): device '\(device.name)' is in use already", advice: "give each port a device of its own, such as \(device.name)x")
             }
             let error = nt_port_probe(text)
-            guard error == 0 else { throw Port.probeError(name, device, error) }
+            guard error == 0 else { throw EthernetPort.probeError(name, device, error) }
             if rte_eth_dev_get_port_by_name(device.name, &found) == 0 || nt_port_matching(device.name, &found, 1) == 1 { return found }
             throw DPDKError(.machine, "port \(name): '\(device.name)' is no Ethernet device", advice: "check the driver that it is bound to", log: EAL.takeLog())
         }

@@ -1,7 +1,7 @@
 // A function that sees each burst before the worker does: how the emulated NIC and the benchmark's flow source attach.
 import CDPDK
 
-extension Port {
+extension EthernetPort {
     /// `(port, queue, packets, count, capacity, context) -> count`: may change, take away or (up to capacity) add packets.
     public typealias ReceiveFunction = nt_rx_callback
 

@@ -16,7 +16,7 @@ public struct PortStatistics: Sendable, Equatable {
     public init() {}
 }
 
-extension Port {
+extension EthernetPort {
     /// The device's counters now; zeros if it does not answer.
     public var statistics: PortStatistics {
         var raw = rte_eth_stats()
