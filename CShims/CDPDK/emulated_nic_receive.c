@@ -307,7 +307,7 @@ run(struct nt_nic_queue *queue, struct rte_mbuf *frame, uint16_t *output)
 		rte_pktmbuf_trim(frame, (uint16_t)(length - wanted));
 		length = wanted;
 	}
-	if (actions & NT_DO_COUNT) {
+	if ((actions & NT_DO_COUNT) && !slot->frozen) {
 		struct nt_nic_counter *counter = &queue->counters[slot - nic->rules];
 		add(&counter->packets, 1);
 		add(&counter->bytes, length);

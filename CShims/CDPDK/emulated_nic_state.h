@@ -1,7 +1,7 @@
-// The emulated NIC's memory, shared by its control side (emulated_nic.c) and its receive side (emulated_nic_receive.c).
+// The emulated NIC's memory, shared by its control side (emulated_nic.c, emulated_nic_rules.c) and its receive side (emulated_nic_receive.c).
 //
 // Invariant: the control side writes rules, chains and guards; the receive side writes counters and its queue's own
-// sequence number. See emulated_nic.c for how a rule is published and taken back.
+// sequence number. See emulated_nic_rules.c for how a rule is published and taken back.
 #ifndef NEEDLETAIL_EMULATED_NIC_STATE_H
 #define NEEDLETAIL_EMULATED_NIC_STATE_H
 #include "emulated_nic.h"
@@ -26,10 +26,17 @@ struct nt_nic_rule {
 	struct nt_flow_rule rule;
 	// One's-complement differences of the constant rewrites, for checksums: addresses, and ports with addresses.
 	uint32_t network_delta, transport_delta;
-	uint32_t next; // chain; atomic
+	uint32_t next;  // chain; atomic
+	uint8_t frozen; // counts nothing; constant once published
 	uint32_t generation;
-	bool live;  // control side's
-	bool guard; // a low-TTL guard, in no chain
+	// The control side's own.
+	bool live;
+	bool guard;   // a low-TTL guard, in no chain
+	bool chained; // in its chain (or its guard bit set); a lost or late rule is not
+	bool late;    // to be chained by nt_nic_settle
+	bool restarted;
+	uint64_t base_packets, base_bytes; // subtracted from what a query answers
+	struct nt_flow_count last_answer;
 };
 
 // One writer per counter: the worker that polls the queue. Read by the control side with relaxed loads.
@@ -60,6 +67,8 @@ struct nt_nic {
 	struct nt_nic_rule *rules;
 	uint8_t guards; // atomic; bit 0 IPv4, bit 1 IPv6: TTL 0 and 1 go to software
 	uint64_t stale_handles;
+	struct nt_nic_faults faults;
+	uint32_t creates, queries; // since the faults were set
 	struct nt_nic_queue *queues;
 };
 
@@ -88,6 +97,11 @@ nt_nic_key_equal(const struct nt_nic_key *a, const struct nt_nic_key *b)
 		difference |= x[i] ^ y[i];
 	return difference == 0;
 }
+
+// The emulated NIC of a port; NULL if it has none.
+struct nt_nic *nt_nic_of(uint16_t port);
+// Fills `error` and returns `number`.
+int nt_nic_fail(struct nt_flow_error *error, int number, const char *text);
 
 // The RX callback; `state` is a struct nt_nic_queue.
 uint16_t nt_nic_receive(uint16_t port, uint16_t queue, struct rte_mbuf *frames[], uint16_t count, uint16_t room, void *state);

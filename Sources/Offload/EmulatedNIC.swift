@@ -54,13 +54,26 @@ public enum EmulatedNIC {
     /// - Throws: `OffloadError`: EINVAL for an unknown profile, EBUSY if the port has one already, ENOMEM, or what
     ///   `rte_eth_add_rx_callback` says.
     public static func attach(port: UInt16, profile: String, capacity: UInt32 = 0) throws {
+        nt_control_lock()
+        defer { nt_control_unlock() }
         var error = nt_flow_error()
         let found = nt_nic_profile_named(profile)
         guard nt_nic_attach(port, found, capacity, &error) == 0 else { throw OffloadError(error) }
     }
 
     /// Takes the emulated NIC off a port; nothing happens if there is none.
-    public static func detach(port: UInt16) { nt_nic_detach(port) }
+    public static func detach(port: UInt16) {
+        nt_control_lock()
+        defer { nt_control_unlock() }
+        nt_nic_detach(port)
+    }
+
+    /// Faults to inject from the next call on, for tests; all zero: none. See emulated_nic.h for each.
+    public static func setFaults(port: UInt16, _ change: (inout nt_nic_faults) -> Void) {
+        var faults = nt_nic_faults()
+        change(&faults)
+        nt_nic_set_faults(port, &faults)
+    }
 
     /// nil if the port has no emulated NIC.
     public static func statistics(port: UInt16) -> Statistics? {

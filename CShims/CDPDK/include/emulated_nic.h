@@ -5,7 +5,7 @@
 // rewritten and sent from inside the callback, and software never sees them; all others are handed on in order.
 //
 // Invariant: the manager's thread alone calls everything here but the RX callback itself; rules are published to the
-// callbacks by RCU (see emulated_nic.c); a counter has one writer, the worker that polls the queue.
+// callbacks by RCU (see emulated_nic_rules.c); a counter has one writer, the worker that polls the queue.
 #ifndef NEEDLETAIL_EMULATED_NIC_H
 #define NEEDLETAIL_EMULATED_NIC_H
 #include "flow_rule.h"
@@ -39,6 +39,27 @@ struct nt_nic_statistics {
 	uint64_t rules;
 	uint64_t stale_handles;
 };
+
+// What goes wrong, on purpose. Everything 0: nothing. "Every n-th" counts calls since the faults were set.
+struct nt_nic_faults {
+	uint32_t create_every;     // every n-th create fails with create_errno
+	int create_errno;          // 0: EIO
+	uint32_t destroy_failures; // so many destroys fail with EIO, and the rule goes on working
+	uint32_t flush_failures;   // so many flushes fail with EIO
+	uint32_t query_every;      // every n-th query fails with EIO
+	uint32_t lose_every;       // every n-th rule is created and never hit: a lost rule
+	uint32_t frozen_above;     // rules made while so many exist count nothing (1: all)
+	uint8_t counters_stand;    // every query answers what the last good one of the rule did
+	uint8_t counters_restart;  // the next query of each rule finds its counter begun anew
+	uint8_t effect_is_late;    // rules do nothing until nt_nic_settle
+};
+
+// From the next call on. The manager's thread, as everything here.
+void nt_nic_set_faults(uint16_t port, const struct nt_nic_faults *faults);
+// Makes late rules work.
+void nt_nic_settle(uint16_t port);
+// Loses every rule of the port without a word, as a reset of the hardware does; handles stay good for destroy and query.
+void nt_nic_lose_rules(uint16_t port);
 
 // Puts an emulated NIC of that profile on a configured port, for all its RX queues. `capacity` 0: the profile's own.
 // A frame received on queue q is sent on TX queue q of its output port, so whoever polls RX queue q has to own TX
