@@ -1,0 +1,131 @@
+// One writer, several readers, on real threads: no torn entry, nothing found that was reclaimed, every packet counted once.
+// Meant for ThreadSanitizer as well: swift test --sanitize=thread --filter StressTests
+import FlowCache
+import Foundation
+import Synchronization
+import Testing
+import Wire
+
+/// Quiescence as rte_rcu does it, over Swift's atomics.
+private final class Quiescence: Sendable {
+    let epoch = Atomic<UInt64>(1)
+    let seen: [Reader]
+    final class Reader: Sendable { let value = Atomic<UInt64>(0) }
+    init(readers: Int) { seen = (0..<readers).map { _ in Reader() } }
+    /// Reader, between bursts: the release store pairs with the writer's acquire load in `wait`.
+    func report(_ reader: Int) { seen[reader].value.store(epoch.load(ordering: .acquiring), ordering: .releasing) }
+    /// Writer: until every reader has reported after this call.
+    func wait(_ isStopped: () -> Bool) {
+        let target = epoch.load(ordering: .relaxed) + 1
+        epoch.store(target, ordering: .releasing)
+        for reader in seen {
+            while reader.value.load(ordering: .acquiring) < target && !isStopped() { Thread.sleep(forTimeInterval: 0) }
+        }
+    }
+}
+
+private final class Flags: Sendable {
+    let stop = Atomic<Bool>(false)
+    let readersDone = Atomic<Int>(0)
+    let torn = Atomic<UInt64>(0)
+    let hits = Atomic<UInt64>(0)
+    let bytes = Atomic<UInt64>(0)
+}
+
+@Suite struct StressTests {
+    /// What an entry of `key` must say: the rest of the entry is a function of its connection number.
+    private static func flow(_ key: FlowKey, version: UInt32) -> FlowDescription {
+        var flow = FlowDescription.plain(key)
+        flow.connection = version
+        flow.rewrite.sourcePort = UInt16(truncatingIfNeeded: version &* 40503 >> 8)
+        flow.rewrite.source = key.source.family == .ipv4
+            ? IPAddress(ipv4: version &* 2_654_435_761) : IPAddress(ipv6High: UInt64(version) << 32 | UInt64(version), low: UInt64(version))
+        flow.rewrite.destinationMAC = EthernetAddress(rawValue: UInt64(version & 15))
+        return flow
+    }
+
+    private static func isWhole4(_ memory: UnsafeMutableRawPointer, _ actions: UnsafePointer<FlowAction>) -> Bool {
+        let entry = memory.assumingMemoryBound(to: FlowEntry4.self)
+        let version = entry.pointee.connection
+        let source = UInt32(bigEndian: UInt32(truncatingIfNeeded: entry.pointee.newAddresses))
+        let port = UInt16(bigEndian: UInt16(truncatingIfNeeded: entry.pointee.newPorts))
+        let link = actions[Int(entry.pointee.action)].linkHead.bigEndian >> 16
+        return source == version &* 2_654_435_761 && port == UInt16(truncatingIfNeeded: version &* 40503 >> 8) && link == UInt64(version & 15)
+    }
+
+    private static func isWhole6(_ memory: UnsafeMutableRawPointer, _ actions: UnsafePointer<FlowAction>) -> Bool {
+        let entry = memory.assumingMemoryBound(to: FlowEntry6.self)
+        let version = UInt64(entry.pointee.connection)
+        let link = actions[Int(entry.pointee.action)].linkHead.bigEndian >> 16
+        return entry.pointee.newAddress0.bigEndian == version << 32 | version && entry.pointee.newAddress1.bigEndian == version && link == version & 15
+    }
+
+    @Test(arguments: [false, true]) func readersSeeWholeEntriesAndEveryPacketCounts(ipv6: Bool) {
+        let readers = 3
+        let seconds = Double(ProcessInfo.processInfo.environment["NEEDLETAIL_STRESS_SECONDS"] ?? "") ?? 1.5
+        let universe: UInt32 = 900
+        let fixture = CacheFixture(ipv4: 600, ipv6: 600, actions: 64)
+        let reader = fixture.reader
+        let flags = Flags()
+        let quiescence = Quiescence(readers: readers)
+        for number in 0..<readers {
+            Thread.detachNewThread {
+                var random = Random(UInt64(number) + 1)
+                var hits: UInt64 = 0
+                var bytes: UInt64 = 0
+                while !flags.stop.load(ordering: .relaxed) {
+                    for _ in 0..<32 {
+                        // Each reader forwards its own keys, as RSS has it: an entry's counters have one writer.
+                        let wanted = UInt32.random(in: 0..<universe / UInt32(readers), using: &random) * UInt32(readers) + UInt32(number)
+                        let packed = PackedFlowKey(key(wanted, ipv6: ipv6))
+                        guard let entry = reader.find(packed) else { continue }
+                        if !(ipv6 ? StressTests.isWhole6(entry, reader.actions) : StressTests.isWhole4(entry, reader.actions)) { flags.torn.add(1, ordering: .relaxed) }
+                        entry.addRelaxed32(ipv6 ? FlowEntryOffset.packets6 : FlowEntryOffset.packets4, 1)
+                        entry.addRelaxed64(ipv6 ? FlowEntryOffset.bytes6 : FlowEntryOffset.bytes4, UInt64(wanted))
+                        hits += 1
+                        bytes += UInt64(wanted)
+                    }
+                    quiescence.report(number)
+                }
+                quiescence.report(number)
+                flags.hits.add(hits, ordering: .relaxed)
+                flags.bytes.add(bytes, ordering: .relaxed)
+                // Release, pairs with the acquiring load of the test: its totals are complete.
+                flags.readersDone.add(1, ordering: .releasing)
+            }
+        }
+        var random = Random(77)
+        var version: UInt32 = 0
+        var reportedPackets: UInt64 = 0
+        var reportedBytes: UInt64 = 0
+        func account(_ record: FlowRecord) {
+            reportedPackets += record.packets
+            reportedBytes += record.bytes
+        }
+        let end = Date().addingTimeInterval(seconds)
+        while Date() < end {
+            for _ in 0..<40 {
+                let key = key(UInt32.random(in: 0..<universe, using: &random), ipv6: ipv6)
+                if Int.random(in: 0..<3, using: &random) == 0 {
+                    if let handle = fixture.lookup(key) { fixture.remove(handle) }
+                } else {
+                    version += 1
+                    fixture.insert(StressTests.flow(key, version: version))
+                }
+            }
+            if fixture.beginGracePeriod() {
+                quiescence.wait { false }
+                fixture.endGracePeriod(account)
+            }
+            fixture.sweep { account($0); return true }
+        }
+        flags.stop.store(true, ordering: .relaxed)
+        while flags.readersDone.load(ordering: .acquiring) < readers { Thread.sleep(forTimeInterval: 0.001) }
+        fixture.sweep { account($0); return false }
+        if fixture.beginGracePeriod() { fixture.endGracePeriod(account) }
+        #expect(flags.torn.load(ordering: .relaxed) == 0)
+        #expect(flags.hits.load(ordering: .relaxed) > 1000)
+        #expect(reportedPackets == flags.hits.load(ordering: .relaxed))
+        #expect(reportedBytes == flags.bytes.load(ordering: .relaxed))
+    }
+}
