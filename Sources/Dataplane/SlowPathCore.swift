@@ -43,7 +43,7 @@ public struct SlowPathCore: ~Copyable {
 
     public let path: UnsafeMutablePointer<SlowPath>
     let rings: [PuntRings.Handle]
-    let allocator: Mempool.Allocator
+    let allocator: PacketAllocator
     let quiescence: QuiescentState.Handle?
     let offload: OffloadLink?
     let mailbox: SlowPathMailbox
@@ -53,7 +53,7 @@ public struct SlowPathCore: ~Copyable {
     private var graceToken: UInt64?
     private var isGraceOpen = false
 
-    public init(path: UnsafeMutablePointer<SlowPath>, rings: [PuntRings.Handle], allocator: Mempool.Allocator,
+    public init(path: UnsafeMutablePointer<SlowPath>, rings: [PuntRings.Handle], allocator: PacketAllocator,
                 quiescence: QuiescentState.Handle?, offload: OffloadLink?, mailbox: SlowPathMailbox, flowSlots: Int) {
         self.path = path
         self.rings = rings

@@ -124,10 +124,10 @@ struct BenchRun {
         defer { EAL.stop() }
 
         let pool = try Mempool(name: "bench", count: packetsPerWorker * options.workers, cache: 256)
-        var ports: [DPDK.Port] = []
+        var ports: [EthernetPort] = []
         defer { for port in ports { port.close() } }
         for number in 0..<2 {
-            let port = try DPDK.Port(name: "bench\(number)", device: "net_null\(number),size=64")
+            let port = try EthernetPort(name: "bench\(number)", device: "net_null\(number),size=64")
             ports.append(port)
             var wanted = PortConfiguration()
             wanted.receiveQueues = options.workers
@@ -154,7 +154,7 @@ struct BenchRun {
         let workers = UnsafeMutablePointer<Worker>.allocate(capacity: options.workers)
         let lcores = UnsafeMutablePointer<BenchLcore>.allocate(capacity: options.workers)
         var sources: [UnsafeMutablePointer<nt_flow_source>] = []
-        var callbacks: [(DPDK.Port, DPDK.Port.ReceiveCallback)] = []
+        var callbacks: [(EthernetPort, EthernetPort.ReceiveCallback)] = []
         let share = options.flows / options.workers
         for number in 0..<options.workers {
             let count = number == options.workers - 1 ? options.flows - share * number : share
