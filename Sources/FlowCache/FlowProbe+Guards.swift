@@ -52,7 +52,15 @@ extension FlowProbe {
         }
         if transportProtocol == IPProtocol.tcp {
             guard FlowProbe.load8(transport, 13) & action.pointee.tcpFlagsMask == action.pointee.tcpFlagsValue else { return .tcpFlags }
-            if flags & FlowAction.Flag.checksTCPWindow != 0 { return .tcpWindow }
+            if flags & FlowAction.Flag.checksTCPWindow != 0 {
+                // Last, because it notes an acceptable segment in the connection.
+                guard let base = connections.base else { return .tcpWindow }
+                let connection = isIPv6
+                    ? entry.assumingMemoryBound(to: FlowEntry6.self).pointee.connection : entry.assumingMemoryBound(to: FlowEntry4.self).pointee.connection
+                let pair = (base + Int(connection) &* connections.stride).assumingMemoryBound(to: TCPWindowPair.self)
+                let segment = TCPSegment(header: transport, length: Int(totalLength) &- (transport - network))
+                guard TCPWindow.acceptEstablished(pair, segment, direction: flags & FlowAction.Flag.isReply) else { return .tcpWindow }
+            }
         }
         return .none
     }

@@ -7,7 +7,7 @@ import Wire
     /// What the guards say of `packet` for the flow `flow` (its key is the packet's).
     private func judge(
         _ packet: Packet, verified: VerifiedChecksums = VerifiedChecksums(network: false, transport: false), stale: Bool = false,
-        _ change: (inout FlowDescription) -> Void = { _ in }, damage: (Frame) -> Void = { _ in }
+        window: UnsafeMutablePointer<TCPWindowPair>? = nil, _ change: (inout FlowDescription) -> Void = { _ in }, damage: (Frame) -> Void = { _ in }
     ) throws -> FlowGuardReason {
         var flow = FlowDescription.plain(packet.key)
         change(&flow)
@@ -30,7 +30,39 @@ import Wire
             : memory.pointee.entry.assumingMemoryBound(to: FlowEntry6.self).pointee.action
         return memory.pointee.judge(
             action: fixture.reader.actions + Int(index), generation: fixture.reader.currentGeneration(), verified: verified,
-            connections: ConnectionRecords(base: nil, stride: 0))
+            connections: ConnectionRecords(base: window.map { UnsafeMutableRawPointer($0) }, stride: MemoryLayout<TCPWindowPair>.stride))
+    }
+
+    @Test(arguments: [false, true]) func tcpWindow(ipv6: Bool) throws {
+        // Three connections' records; the flow's is the last.
+        let pairs = UnsafeMutablePointer<TCPWindowPair>.allocate(capacity: 3)
+        defer { pairs.deallocate() }
+        for place in 0..<3 {
+            var pair = TCPWindowPair()
+            pair.state = place == 2 ? TCPState.established.rawValue : TCPState.none.rawValue
+            for end in [\TCPWindowPair.original, \TCPWindowPair.reply] {
+                pair[keyPath: end].maxWindow = 1000
+                pair[keyPath: end].end = 1
+                pair[keyPath: end].maxEnd = 1001
+            }
+            pair.reply.end = 2
+            (pairs + place).initialize(to: pair)
+        }
+        // Packet's segment: sequence 1, acknowledgement 2, 20 bytes.
+        let packet = Packet(key(1, ipv6: ipv6, transportProtocol: IPProtocol.tcp))
+        func check(_ flow: inout FlowDescription) {
+            flow.connection = 2
+            flow.guard.checksTCPWindow = true
+        }
+        #expect(try judge(packet, check) == .tcpWindow)
+        #expect(try judge(packet, window: pairs, check) == .none)
+        #expect(pairs[2].original.end == 21)
+        func far(_ frame: Frame) { frame.buffer.store32(50_000, at: (ipv6 ? 54 : 34) + 4) }
+        #expect(try judge(packet, window: pairs, check, damage: far) == .tcpWindow)
+        #expect(pairs[2].original.end == 21)
+        pairs[2].state = TCPState.closeWait.rawValue
+        #expect(try judge(packet, window: pairs, check) == .tcpWindow)
+        #expect(try judge(packet, window: pairs) { $0.connection = 2 } == .none)
     }
 
     @Test(arguments: [false, true]) func timeToLive(ipv6: Bool) throws {
