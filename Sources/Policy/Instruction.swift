@@ -10,7 +10,7 @@
 enum Opcode: UInt8 {
     // Values: a = destination register, length = bytes.
     case immediate, payload, meta, conntrack, route, fib, extensionHeader, tcpOption, ipOption, sctpChunk, dccpOption
-    case numgen, jenkinsHash, symmetricHash
+    case numgen, jenkinsHash, symmetricHash, tunnel
     // Transformations of register a in place (or from b).
     case bitAnd, bitOr, bitXor, shiftLeft, shiftRight, swapBytes, registerAnd, registerOr, registerXor
     // Matches: break the rule unless they hold.

@@ -2,21 +2,56 @@
 //
 // Invariant: valid while its CompiledRuleset lives; one thread evaluates, since rules have state.
 
+/// An interface as `meta` expressions read it.
+struct InterfaceRecord {
+    var index: UInt32 = 0
+    var group: UInt32 = 0
+    var hardwareType: UInt16 = 0
+    var hasKind = false
+    /// 16 bytes each, zero padded, first byte highest.
+    var nameHigh: UInt64 = 0
+    var nameLow: UInt64 = 0
+    var kindHigh: UInt64 = 0
+    var kindLow: UInt64 = 0
+}
+
+/// Counter of `numgen inc`.
+struct GeneratorState {
+    var counter: UInt32
+}
+
 public struct Program {
     var instructions: UnsafeMutablePointer<Instruction>
+    var constants: UnsafeMutableRawPointer
     var chains: UnsafePointer<BaseChain>
     /// Start and count in `chains`, by hook and family: `index(hook, family)`.
     var directory: UnsafePointer<(start: UInt32, count: UInt32)>
     var services: UInt32
+    var interfaces: UnsafePointer<InterfaceRecord>
+    var interfaceCount: Int
+    var counters: UnsafeMutablePointer<CounterState>
+    var counterCount: Int
+    var limits: UnsafeMutablePointer<LimitState>
+    var quotas: UnsafeMutablePointer<QuotaState>
+    var connectionLimits: UnsafeMutablePointer<ConnectionLimitState>
+    var lasts: UnsafeMutablePointer<LastState>
+    var generators: UnsafeMutablePointer<GeneratorState>
+    var natTemplates: UnsafePointer<NATTemplate>
+    var sets: UnsafeMutablePointer<SetHeader>
+    /// `Registers.size` bytes, then 16 return addresses.
+    var scratch: UnsafeMutableRawPointer
+    /// State of the pseudo-random generator.
+    var random: UnsafeMutablePointer<UInt64>
 
     /// Base chains for packets of a family at a hook, in running order: ascending priority, of equal ones the last
-    /// registered first. For ingress and egress use `chains(_:device:)`.
+    /// registered first. At ingress and egress the chains of all devices: skip those whose `device` is not the packet's.
     public func chains(_ hook: Hook, _ family: PacketFamily) -> UnsafeBufferPointer<BaseChain> {
         let entry = directory[Program.index(hook, family)]
         return UnsafeBufferPointer(start: chains + Int(entry.start), count: Int(entry.count))
     }
 
-    static func index(_ hook: Hook, _ family: PacketFamily) -> Int { Int(hook.rawValue) * PacketFamily.allCases.count + Int(family.rawValue) }
+    static func index(_ hook: Hook, _ family: PacketFamily) -> Int { Int(hook.rawValue) &* 5 &+ Int(family.rawValue) }
+    static var directorySize: Int { 7 * 5 }
 
     /// Whether some rule or chain needs the service for packets of the family.
     public func needs(_ service: PipelineService, _ family: PacketFamily) -> Bool {
@@ -27,8 +62,25 @@ public struct Program {
         1 << (UInt32(service.rawValue) * 8 + UInt32(family.rawValue))
     }
 
-    /// Runs a base chain on a packet. Ingress and egress chains of other devices than `chain.device` are the caller's to skip.
-    public func evaluate(_ chain: BaseChain, _ context: inout PacketContext) -> Verdict {
-        chain.dropsByPolicy ? .policyDrop : .accept
+    @inline(__always) func nextRandom() -> UInt64 {
+        // splitmix64
+        random.pointee &+= 0x9e37_79b9_7f4a_7c15
+        var z = random.pointee
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
     }
+}
+
+/// The constant part of a NAT statement; addresses and ports come from registers.
+struct NATTemplate {
+    static let absent: UInt8 = 255
+    var kind: NATRequest.Kind = .source
+    var flags: NATRequest.Flags = []
+    var family: UInt8 = 4
+    /// Registers, `absent` if not given. The last address or port equals the first unless given.
+    var firstAddress = NATTemplate.absent
+    var lastAddress = NATTemplate.absent
+    var firstPort = NATTemplate.absent
+    var lastPort = NATTemplate.absent
 }

@@ -1,0 +1,128 @@
+// Statements that change the packet in place: header fields, the MSS clamp, removal of a TCP option.
+//
+// Invariant: only bytes inside the packet change, checksums are adjusted by the difference alone (a wrong one stays
+// wrong, a UDP checksum of 0 stays 0), and `parsed` and `layer` describe the packet again afterwards.
+// Sources: nft_payload.c (nft_payload_set_eval), nft_exthdr.c.
+import Wire
+
+enum OptionRemoval {
+    case done, missingHeader, malformed
+}
+
+extension Program {
+    /// a = source register, b = base, x = offset; value = place of the header's own checksum from the base + 1 (0: none),
+    /// bit 16: the field is part of the transport checksum's pseudo header; second = constant effect on the traffic
+    /// class: version << 16 | mask << 8 | value, or 0.
+    func setPayload(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> Bool {
+        if let walk = context.walk {
+            if pc.pointee.second == 0 { walk.pointee.refuse(.mangle, rule: pc.pointee.rule) } else {
+                let mask = UInt8(truncatingIfNeeded: pc.pointee.second >> 8), value = UInt8(truncatingIfNeeded: pc.pointee.second)
+                walk.pointee.setTrafficClassMask |= mask
+                walk.pointee.setTrafficClassValue = walk.pointee.setTrafficClassValue & ~mask | value
+            }
+        }
+        let base = start(PayloadBase(rawValue: pc.pointee.b).unsafelyUnwrapped, context)
+        let offset = base &+ Int(pc.pointee.x), length = Int(pc.pointee.length)
+        guard base >= 0, offset &+ length <= context.layer.end else { return false }
+        let packet = context.packet
+        let source = UnsafeRawPointer(scratch + Int(pc.pointee.a))
+        let removed = Checksum.partial(packet.start + offset, length), added = Checksum.partial(source, length)
+        let own = Int(pc.pointee.value & 0xffff)
+        if own > 0 {
+            let place = base &+ own &- 1
+            guard place &+ 2 <= context.layer.end else { return false }
+            let isUDP = pc.pointee.b == PayloadBase.transport.rawValue && context.layer.transportProtocol == IPProtocol.udp
+            adjust(packet, place, removed, added, keepsZero: isUDP)
+        }
+        if pc.pointee.value & 0x1_0000 != 0, context.layer.isValid, context.layer.fragmentOffset == 0,
+           let field = Program.transportChecksum(context.layer.transportProtocol), context.layer.offset &+ field &+ 2 <= context.layer.end {
+            adjust(packet, context.layer.offset &+ field, removed, added, keepsZero: context.layer.transportProtocol == IPProtocol.udp)
+        }
+        (packet.start + offset).copyMemory(from: source, byteCount: length)
+        refresh(&context)
+        return true
+    }
+
+    /// Where the checksum with a pseudo header stands in a transport header.
+    private static func transportChecksum(_ transportProtocol: UInt8) -> Int? {
+        switch transportProtocol {
+        case IPProtocol.tcp: 16
+        case IPProtocol.udp, IPProtocol.udplite: 6
+        case IPProtocol.icmpv6: 2
+        default: nil
+        }
+    }
+
+    private func adjust(_ packet: PacketBuffer, _ place: Int, _ removed: UInt64, _ added: UInt64, keepsZero: Bool) {
+        let old = packet.load16(place)
+        if keepsZero, old == 0 { return }
+        let sum = Checksum.add(Checksum.add(UInt64(~old), UInt64(~Checksum.fold(removed))), UInt64(Checksum.fold(added)))
+        let new = ~Checksum.fold(sum)
+        packet.store16(new == 0 ? 0xffff : new, at: place)
+    }
+
+    private func refresh(_ context: inout PacketContext) {
+        context.mangled = true
+        var parsed = context.parsed
+        if PacketParser.parse(context.packet, into: &parsed, ipv4ChecksumIsGood: true) == .none { context.parsed = parsed }
+        context.locate(context.hook)
+    }
+
+    /// a = source register, value = option kind, x = offset in the option, length = 2 or 4. Never adds an option, never
+    /// raises the maximum segment size.
+    func setTCPOption(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> Bool {
+        context.walk?.pointee.refuse(.tcpOption, rule: pc.pointee.rule)
+        guard let header = tcpHeader(context) else { return false }
+        let packet = context.packet
+        let length = Int(pc.pointee.length)
+        var index = 20
+        while index < header.length &- 1 {
+            let option = header.start &+ index
+            let size = optionLength(packet, option)
+            defer { index &+= size }
+            guard UInt64(packet.load8(option)) == pc.pointee.value else { continue }
+            guard index &+ size <= header.length, Int(pc.pointee.x) &+ length <= size else { return false }
+            let place = option &+ Int(pc.pointee.x)
+            let value = scratch.number(Int(pc.pointee.a), length), old = packet.start.number(place, length)
+            if pc.pointee.value == 2, length == 2, old <= value { return true }
+            guard old != value else { return true }
+            let checksum = header.start &+ 16
+            for byte in 0 ..< length {
+                let before = packet.load8(place &+ byte), after = UInt8(truncatingIfNeeded: value >> UInt64((length &- 1 &- byte) &* 8))
+                replace(packet, checksum, before, after, isHigh: (place &+ byte &- header.start) & 1 == 0)
+                packet.store8(after, at: place &+ byte)
+            }
+            refresh(&context)
+            return true
+        }
+        return true
+    }
+
+    private func replace(_ packet: PacketBuffer, _ checksum: Int, _ before: UInt8, _ after: UInt8, isHigh: Bool) {
+        let shift: UInt16 = isHigh ? 8 : 0
+        packet.store16(Checksum.update(packet.load16(checksum), old: UInt16(before) << shift, new: UInt16(after) << shift), at: checksum)
+    }
+
+    /// value = option kind: overwritten with no-operations.
+    func resetTCPOption(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> OptionRemoval {
+        context.walk?.pointee.refuse(.tcpOption, rule: pc.pointee.rule)
+        guard let header = tcpHeader(context) else { return .missingHeader }
+        let packet = context.packet
+        var index = 20
+        while index < header.length &- 1 {
+            let option = header.start &+ index
+            let size = optionLength(packet, option)
+            if UInt64(packet.load8(option)) == pc.pointee.value {
+                guard index &+ size <= header.length else { return .malformed }
+                for byte in 0 ..< size {
+                    replace(packet, header.start &+ 16, packet.load8(option &+ byte), 1, isHigh: (index &+ byte) & 1 == 0)
+                    packet.store8(1, at: option &+ byte)
+                }
+                refresh(&context)
+                return .done
+            }
+            index &+= size
+        }
+        return .done
+    }
+}

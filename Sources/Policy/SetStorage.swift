@@ -1,0 +1,229 @@
+// A set or map in memory: exact (hashed), intervals (sorted), concatenations with ranges (scanned by field).
+//
+// Invariant: all memory is there when the set is compiled; a packet can only use up free elements. A new element is
+// refused when the set is full (the `add` statement then breaks the rule, as in Linux); an old one goes when its timeout
+// has passed and the collector runs, once a second, or when it is deleted; an attacker who fills a dynamic set makes
+// `add` fail and nothing else grow. The hash is seeded.
+import Wire
+
+enum SetKind: UInt8 {
+    case hash, interval, ranges
+}
+
+/// Header of an element; key (and for intervals the last key), then data follow.
+struct SetElement {
+    var next: UInt32 = SetElement.none
+    var hash: UInt32 = 0
+    var flags: UInt32 = 0
+    /// Place among the set's runs of stateful objects.
+    var state: UInt32 = 0
+    /// When it expires; `UInt64.max` for never.
+    var expires: Timestamp = UInt64.max
+    /// Its own timeout in ns, 0 for none.
+    var timeout: UInt64 = 0
+    static var none: UInt32 { UInt32.max }
+    static var size: Int { 32 }
+    enum Flag {
+        static let inUse: UInt32 = 1
+        static let hasState: UInt32 = 2
+        /// Came from a packet, not from the ruleset.
+        static let dynamic: UInt32 = 4
+    }
+}
+
+/// One stateful statement that each element of a set carries.
+struct ElementStatement {
+    var op: Opcode
+    /// First of the run of records for this set's elements.
+    var base: UInt32
+    /// Record that a new element starts with.
+    var template: UInt32
+}
+
+struct SetHeader {
+    var kind: SetKind = .hash
+    var keyLength = 0
+    var dataLength = 0
+    var stride = SetElement.size
+    var capacity: UInt32 = 0
+    /// Elements in use, expired ones that were not collected yet included.
+    var count: UInt32 = 0
+    var free: UInt32 = SetElement.none
+    /// First element never used.
+    var fresh: UInt32 = 0
+    var bucketMask: UInt32 = 0
+    var seed: UInt64 = 0
+    var elements: UnsafeMutableRawPointer
+    var buckets: UnsafeMutablePointer<UInt32>
+    /// Element for `*`, outside the index.
+    var catchAll: UInt32 = SetElement.none
+    /// Default timeout in ns, 0 for none.
+    var timeout: UInt64 = 0
+    var hasTimeout = false
+    var isDynamic = false
+    var lastCollection: Timestamp = 0
+    var statements: UnsafeMutablePointer<ElementStatement>
+    var statementCount = 0
+    /// `ranges`: offset and length of each field in the key.
+    var fields: UnsafeMutablePointer<(offset: UInt16, length: UInt16)>
+    var fieldCount = 0
+    /// `interval`: first and last keys as 128-bit numbers, sorted; element numbers beside them.
+    var bounds: UnsafeMutablePointer<IntervalBound>
+    var boundCount = 0
+
+    @inline(__always) func element(_ index: UInt32) -> UnsafeMutablePointer<SetElement> {
+        (elements + Int(index) &* stride).assumingMemoryBound(to: SetElement.self)
+    }
+    @inline(__always) func key(_ index: UInt32) -> UnsafeMutableRawPointer { elements + Int(index) &* stride &+ SetElement.size }
+    @inline(__always) func lastKey(_ index: UInt32) -> UnsafeMutableRawPointer { key(index) + keyLength }
+    @inline(__always) func data(_ index: UInt32) -> UnsafeMutableRawPointer {
+        key(index) + (kind == .hash ? keyLength : keyLength &* 2)
+    }
+}
+
+struct IntervalBound {
+    var firstHigh: UInt64
+    var firstLow: UInt64
+    var lastHigh: UInt64
+    var lastLow: UInt64
+    var element: UInt32
+    var padding: UInt32 = 0
+}
+
+extension SetHeader {
+    @inline(__always) static func mix(_ a: UInt64, _ b: UInt64) -> UInt64 {
+        let product = a.multipliedFullWidth(by: b)
+        return product.high ^ product.low
+    }
+
+    @inline(__always) func hash(_ key: UnsafeRawPointer) -> UInt32 {
+        var state = seed ^ 0x9e37_79b9_7f4a_7c15
+        var index = 0
+        while index &+ 8 <= keyLength {
+            state = SetHeader.mix(state ^ key.loadUnaligned(fromByteOffset: index, as: UInt64.self), 0xa076_1d64_78bd_642f)
+            index &+= 8
+        }
+        var rest: UInt64 = 0
+        while index < keyLength {
+            rest = rest << 8 | UInt64(key.load(fromByteOffset: index, as: UInt8.self))
+            index &+= 1
+        }
+        state = SetHeader.mix(state ^ rest, 0xe703_7ed1_a0b4_28db ^ UInt64(keyLength))
+        return UInt32(truncatingIfNeeded: state ^ (state >> 32))
+    }
+
+    @inline(__always) func isAlive(_ index: UInt32, _ now: Timestamp) -> Bool { !hasTimeout || element(index).pointee.expires > now }
+
+    /// The element that holds `key`, the `*` element aside; `SetElement.none` if there is none.
+    @inline(__always) func find(_ key: UnsafeRawPointer, _ now: Timestamp) -> UInt32 {
+        switch kind {
+        case .hash: return findExact(key, hash(key), now)
+        case .interval: return findInterval(key, now)
+        case .ranges: return findRanges(key, now)
+        }
+    }
+
+    @inline(__always) func findExact(_ key: UnsafeRawPointer, _ hash: UInt32, _ now: Timestamp) -> UInt32 {
+        var index = buckets[Int(hash & bucketMask)]
+        while index != SetElement.none {
+            let element = element(index)
+            if element.pointee.hash == hash, UnsafeRawPointer(self.key(index)).equals(key, keyLength), isAlive(index, now) { return index }
+            index = element.pointee.next
+        }
+        return SetElement.none
+    }
+
+    private func findInterval(_ key: UnsafeRawPointer, _ now: Timestamp) -> UInt32 {
+        let (high, low) = SetHeader.wide(key, keyLength)
+        var lower = 0, upper = boundCount
+        // The last interval that begins at or before the key.
+        while lower < upper {
+            let middle = (lower &+ upper) >> 1
+            let bound = bounds[middle]
+            if bound.firstHigh < high || (bound.firstHigh == high && bound.firstLow <= low) { lower = middle &+ 1 } else { upper = middle }
+        }
+        guard lower > 0 else { return SetElement.none }
+        let bound = bounds[lower &- 1]
+        guard high < bound.lastHigh || (high == bound.lastHigh && low <= bound.lastLow), isAlive(bound.element, now) else { return SetElement.none }
+        return bound.element
+    }
+
+    private func findRanges(_ key: UnsafeRawPointer, _ now: Timestamp) -> UInt32 {
+        var index: UInt32 = 0
+        scan: while index < fresh {
+            defer { index &+= 1 }
+            guard element(index).pointee.flags & SetElement.Flag.inUse != 0, index != catchAll else { continue }
+            let first = UnsafeRawPointer(self.key(index)), last = UnsafeRawPointer(lastKey(index))
+            for number in 0 ..< fieldCount {
+                let field = fields[number]
+                let offset = Int(field.offset), length = Int(field.length)
+                if (key + offset).compare(first + offset, length) < 0 || (key + offset).compare(last + offset, length) > 0 { continue scan }
+            }
+            if isAlive(index, now) { return index }
+        }
+        return SetElement.none
+    }
+
+    /// A key of up to 16 bytes as a number.
+    @inline(__always) static func wide(_ key: UnsafeRawPointer, _ length: Int) -> (UInt64, UInt64) {
+        let bytes = UnsafeMutableRawPointer(mutating: key)
+        return length <= 8 ? (0, bytes.number(0, length)) : (bytes.number(0, length &- 8), bytes.number(length &- 8, 8))
+    }
+
+    /// Takes a free element, or none if the set is full. The caller fills it and puts it into the index.
+    mutating func take(_ now: Timestamp) -> UInt32 {
+        if hasTimeout, now &- lastCollection >= 1_000_000_000 { collect(now) }
+        guard count < capacity else { return SetElement.none }
+        let index: UInt32
+        if free != SetElement.none {
+            index = free
+            free = element(index).pointee.next
+        } else {
+            index = fresh
+            fresh &+= 1
+        }
+        count &+= 1
+        element(index).pointee = SetElement()
+        element(index).pointee.flags = SetElement.Flag.inUse
+        element(index).pointee.state = index
+        return index
+    }
+
+    /// Puts an element whose key is in place into the hash index.
+    mutating func link(_ index: UInt32) {
+        let hash = hash(key(index))
+        let bucket = Int(hash & bucketMask)
+        element(index).pointee.hash = hash
+        element(index).pointee.next = buckets[bucket]
+        buckets[bucket] = index
+    }
+
+    /// Takes an element of a hashed set out of the index and frees it.
+    mutating func remove(_ index: UInt32) {
+        let bucket = Int(element(index).pointee.hash & bucketMask)
+        var previous = SetElement.none
+        var current = buckets[bucket]
+        while current != SetElement.none, current != index {
+            previous = current
+            current = element(current).pointee.next
+        }
+        guard current == index else { return }
+        if previous == SetElement.none { buckets[bucket] = element(index).pointee.next } else { element(previous).pointee.next = element(index).pointee.next }
+        element(index).pointee.flags = 0
+        element(index).pointee.next = free
+        free = index
+        count &-= 1
+    }
+
+    /// Frees what has expired. Linux does this once a second at most, so an expired element counts against the size until then.
+    mutating func collect(_ now: Timestamp) {
+        lastCollection = now
+        guard kind == .hash else { return }
+        var index: UInt32 = 0
+        while index < fresh {
+            let element = element(index).pointee
+            if element.flags & SetElement.Flag.inUse != 0, element.expires <= now, index != catchAll { remove(index) }
+            index &+= 1
+        }
+    }
+}
