@@ -2,40 +2,83 @@
 //
 // Invariant: owns all memory that `program` points to. Building may allocate and take as long as it needs, evaluating
 // never allocates. A new ruleset is compiled aside, with the state of the old one carried over, then swapped in.
+import Ruleset
 import Wire
 
 public final class CompiledRuleset {
     public let program: Program
     public let interfaces: [Interface]
+    public let ruleset: RulesetValue
     /// What the ruleset says that a forwarder cannot do; one line each, `FILE:LINE: text`.
-    public private(set) var warnings: [String] = []
-    private let instructions: UnsafeMutablePointer<Instruction>
-    private let chains: UnsafeMutablePointer<BaseChain>
-    private let directory: UnsafeMutablePointer<(start: UInt32, count: UInt32)>
+    public let warnings: [String]
+    /// The flowtables that `PacketContext.flowtable` numbers, by table and name.
+    public let flowtables: [(table: Int, name: String)]
+    /// The ct helper, timeout and expectation objects that `ConntrackView.requestedHelper` and so on number.
+    public let conntrackObjects: [(table: Int, name: String, kind: ObjectKind)]
+    /// Parameters of `synproxy` statements, by `PacketContext.synproxy`.
+    public let synproxies: [Synproxy]
+    let rules: [CompiledRule]
+    let sets: [SetPlan]
+    let objectNumbers: [[ObjectKind: [String: UInt32]]]
+    private let chains: [CompiledChain]
+    private let logs: [Log]
+    private let memory: ProgramMemory
+
+    /// Compiles a ruleset.
+    /// - Parameters:
+    ///   - interfaces: what `PacketContext.input` and `output` count; ports first, in their order.
+    ///   - previous: the ruleset in force until now, whose counters, quotas, limits and set elements live on where the
+    ///     rule, object or set is still there (same table, same handle).
+    ///   - seed: for hash functions that nobody outside shall predict.
+    public init(_ ruleset: RulesetValue, interfaces: [Interface], previous: CompiledRuleset? = nil, seed: UInt64 = 0, now: Timestamp = 0) {
+        let compiler = Compiler(ruleset, interfaces: interfaces, seed: seed, now: now)
+        compiler.compile()
+        memory = ProgramMemory(compiler, seed: seed, now: now)
+        program = memory.program
+        self.interfaces = interfaces
+        self.ruleset = ruleset
+        warnings = compiler.warnings
+        flowtables = compiler.flowtables
+        conntrackObjects = compiler.conntrackObjects
+        synproxies = compiler.synproxies
+        rules = compiler.rules
+        sets = compiler.sets
+        objectNumbers = compiler.objectNumbers
+        chains = compiler.chains
+        logs = compiler.logs
+        if let previous { adopt(previous, now: now) }
+    }
 
     /// A ruleset without tables: every hook accepts.
-    public init(interfaces: [Interface]) {
-        self.interfaces = interfaces
-        instructions = .allocate(capacity: 1)
-        chains = .allocate(capacity: 1)
-        let size = Hook.allCases.count * PacketFamily.allCases.count
-        directory = .allocate(capacity: size)
-        directory.initialize(repeating: (0, 0), count: size)
-        program = Program(instructions: instructions, chains: chains, directory: directory, services: 0)
-    }
+    public convenience init(interfaces: [Interface]) { self.init(RulesetValue(), interfaces: interfaces) }
 
-    deinit {
-        instructions.deallocate()
-        chains.deallocate()
-        directory.deallocate()
-    }
+    deinit { memory.deallocate() }
 
     /// Adds packets and bytes to a counter that a walk passed (`WalkRecord.counter`), for packets that skipped the rules.
-    public func credit(counter: UInt32, packets: UInt64, bytes: UInt64) {}
+    /// Bytes count as the rule would have: IP packet lengths at the hooks of ip, ip6 and inet.
+    public func credit(counter: UInt32, packets: UInt64, bytes: UInt64) { program.credit(counter: counter, packets: packets, bytes: bytes) }
 
     /// `FILE:LINE: rule text`, for messages and `show flows`.
-    public func ruleDescription(_ rule: UInt32) -> String { "" }
+    public func ruleDescription(_ rule: UInt32) -> String {
+        guard Int(rule) < rules.count else { return "policy" }
+        let location = rules[Int(rule)].location
+        return "\(location.position): \(location.text)"
+    }
 
     /// `family table chain` of a base chain.
-    public func chainName(_ chainID: UInt32) -> String { "" }
+    public func chainName(_ chainID: UInt32) -> String {
+        guard Int(chainID) < chains.count else { return "" }
+        let chain = chains[Int(chainID)]
+        return "\(chain.family.rawValue) \(chain.table) \(chain.name)"
+    }
+
+    /// The parameters of the `log` statement that a record names.
+    public func logStatement(_ statement: UInt32) -> Log { Int(statement) < logs.count ? logs[Int(statement)] : Log() }
+
+    /// Handle of a rule in its table, with table and chain, for traces.
+    public func ruleHandle(_ rule: UInt32) -> (chain: String, handle: UInt64)? {
+        guard Int(rule) < rules.count else { return nil }
+        let entry = rules[Int(rule)]
+        return (chainName(UInt32(entry.chain)), entry.handle)
+    }
 }

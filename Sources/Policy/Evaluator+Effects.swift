@@ -125,11 +125,11 @@ extension Program {
         }
         context.walk?.pointee.refuse(.copy, rule: pc.pointee.rule)
         context.hasDuplicate = true
-        context.duplicate = destination(pc, context)
+        context.duplicate = destination(pc, &context)
         return true
     }
 
-    private func destination(_ pc: UnsafePointer<Instruction>, _ context: borrowing PacketContext) -> ForwardRequest {
+    private func destination(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> ForwardRequest {
         var request = ForwardRequest()
         if pc.pointee.a != NATTemplate.absent { request.device = place(ofIndex: UInt32(truncatingIfNeeded: scratch.number(Int(pc.pointee.a), 4))) }
         if pc.pointee.b != NATTemplate.absent {
@@ -152,7 +152,7 @@ extension Program {
             context.nat = request(natTemplates + Int(pc.pointee.x))
             return .verdict(.nat)
         case .forward:
-            let request = destination(pc, context)
+            let request = destination(pc, &context)
             guard request.device != PacketContext.noInterface else { return .breaksRule }
             context.walk?.pointee.refuse(.copy, rule: pc.pointee.rule)
             context.forward = request

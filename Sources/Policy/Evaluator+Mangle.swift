@@ -21,7 +21,7 @@ extension Program {
                 walk.pointee.setTrafficClassValue = walk.pointee.setTrafficClassValue & ~mask | value
             }
         }
-        let base = start(PayloadBase(rawValue: pc.pointee.b).unsafelyUnwrapped, context)
+        let base = start(PayloadBase(rawValue: pc.pointee.b).unsafelyUnwrapped, &context)
         let offset = base &+ Int(pc.pointee.x), length = Int(pc.pointee.length)
         guard base >= 0, offset &+ length <= context.layer.end else { return false }
         let packet = context.packet

@@ -10,7 +10,7 @@ extension Program {
     @inline(__always) static var unreadable: UInt64 { UInt64.max }
 
     /// Frame offset of a header's start, or a negative number if the packet has none.
-    @inline(__always) func start(_ base: PayloadBase, _ context: borrowing PacketContext) -> Int {
+    @inline(__always) func start(_ base: PayloadBase, _ context: inout PacketContext) -> Int {
         switch base {
         case .network: return context.layer.network
         case .transport: return context.layer.isValid && context.layer.fragmentOffset == 0 ? context.layer.offset : -1
@@ -40,7 +40,7 @@ extension Program {
         }
     }
 
-    @inline(__always) func note(_ readClass: UInt8, _ mask: UInt64, _ rule: UInt32, _ context: borrowing PacketContext) {
+    @inline(__always) func note(_ readClass: UInt8, _ mask: UInt64, _ rule: UInt32, _ context: inout PacketContext) {
         guard readClass != ReadClass.constant, let walk = context.walk else { return }
         switch readClass {
         case ReadClass.tcpFlags:
@@ -58,18 +58,18 @@ extension Program {
 
     /// The masked field of a fused comparison: b = base, x = offset, a = read class, value = mask.
     @inline(__always) func field(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> UInt64 {
-        let base = start(PayloadBase(rawValue: pc.pointee.b).unsafelyUnwrapped, context)
+        let base = start(PayloadBase(rawValue: pc.pointee.b).unsafelyUnwrapped, &context)
         let offset = base &+ Int(pc.pointee.x), length = Int(pc.pointee.length)
-        note(pc.pointee.a, pc.pointee.value, pc.pointee.rule, context)
+        note(pc.pointee.a, pc.pointee.value, pc.pointee.rule, &context)
         guard base >= 0, offset &+ length <= context.layer.end else { return Program.unreadable }
         return context.packet.start.number(offset, length) & pc.pointee.value
     }
 
     /// b = base, x = offset, value = read class | mask << 8.
     @inline(__always) func loadPayload(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> Bool {
-        let base = start(PayloadBase(rawValue: pc.pointee.b).unsafelyUnwrapped, context)
+        let base = start(PayloadBase(rawValue: pc.pointee.b).unsafelyUnwrapped, &context)
         let offset = base &+ Int(pc.pointee.x), length = Int(pc.pointee.length)
-        note(UInt8(truncatingIfNeeded: pc.pointee.value), pc.pointee.value >> 8, pc.pointee.rule, context)
+        note(UInt8(truncatingIfNeeded: pc.pointee.value), pc.pointee.value >> 8, pc.pointee.rule, &context)
         guard base >= 0, offset &+ length <= context.layer.end else { return false }
         (scratch + Int(pc.pointee.a)).copyMemory(from: context.packet.start + offset, byteCount: length)
         return true
@@ -82,7 +82,7 @@ extension Program {
     }
 
     /// Copies a field of a header or option that lies at `start` and has `available` bytes.
-    @inline(__always) private func copy(_ pc: UnsafePointer<Instruction>, from start: Int, available: Int, _ context: borrowing PacketContext) -> Bool {
+    @inline(__always) private func copy(_ pc: UnsafePointer<Instruction>, from start: Int, available: Int, _ context: inout PacketContext) -> Bool {
         let offset = Int(pc.pointee.x), length = Int(pc.pointee.length)
         guard offset &+ length <= available, start &+ offset &+ length <= context.layer.end else { return false }
         (scratch + Int(pc.pointee.a)).copyMemory(from: context.packet.start + start + offset, byteCount: length)
@@ -96,7 +96,7 @@ extension Program {
         guard context.parsed.etherType == EtherType.ipv6, context.layer.network &+ 40 <= context.layer.end else { return exists ? store(false, pc) : false }
         let found = IPv6Headers.find(context.packet, network: context.layer.network, end: context.layer.end, target: UInt8(truncatingIfNeeded: pc.pointee.value))
         if exists { return store(found.header >= 0, pc) }
-        return found.header >= 0 && copy(pc, from: found.offset, available: Int.max / 2, context)
+        return found.header >= 0 && copy(pc, from: found.offset, available: Int.max / 2, &context)
     }
 
     /// Start and length of a TCP header whose options can be read, or nil.
@@ -124,7 +124,7 @@ extension Program {
             let length = optionLength(context.packet, header.start &+ index)
             if UInt64(context.packet.load8(header.start &+ index)) == pc.pointee.value {
                 guard index &+ length <= header.length, Int(pc.pointee.x) &+ Int(pc.pointee.length) <= length || exists else { return exists ? store(false, pc) : false }
-                return exists ? store(true, pc) : copy(pc, from: header.start &+ index, available: length, context)
+                return exists ? store(true, pc) : copy(pc, from: header.start &+ index, available: length, &context)
             }
             index &+= length
         }
@@ -135,12 +135,12 @@ extension Program {
     func loadIPOption(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> Bool {
         context.walk?.pointee.refuse(.otherHeader, rule: pc.pointee.rule)
         let exists = pc.pointee.second != 0
-        let found = context.parsed.etherType == EtherType.ipv4 ? findIPOption(UInt8(truncatingIfNeeded: pc.pointee.value), context) : -1
+        let found = context.parsed.etherType == EtherType.ipv4 ? findIPOption(UInt8(truncatingIfNeeded: pc.pointee.value), &context) : -1
         if exists { return store(found >= 0, pc) }
-        return found >= 0 && copy(pc, from: found, available: Int.max / 2, context)
+        return found >= 0 && copy(pc, from: found, available: Int.max / 2, &context)
     }
 
-    private func findIPOption(_ wanted: UInt8, _ context: borrowing PacketContext) -> Int {
+    private func findIPOption(_ wanted: UInt8, _ context: inout PacketContext) -> Int {
         let network = context.layer.network
         guard network &+ 20 <= context.layer.end else { return -1 }
         let end = network &+ Int(context.packet.load8(network) & 15) &* 4
@@ -183,7 +183,7 @@ extension Program {
             if UInt64(context.packet.load8(offset)) == pc.pointee.value {
                 if exists { return store(true, pc) }
                 guard offset &+ length <= layer.end else { return false }
-                return copy(pc, from: offset, available: length, context)
+                return copy(pc, from: offset, available: length, &context)
             }
             offset &+= (length &+ 3) & ~3
         }

@@ -7,7 +7,7 @@ import Wire
 extension Program {
     /// Runs the statements of a found element; false if one of them breaks the rule.
     private func use(_ element: UInt32, _ set: UnsafePointer<SetHeader>, _ rule: UInt32, _ context: inout PacketContext) -> Bool {
-        guard set.pointee.statementCount > 0, set.pointee.element(element).pointee.flags & SetElement.Flag.hasState != 0 else { return true }
+        guard set.pointee.statementCount > 0, set.pointee.element(element).pointee.flags & ElementRecord.Flag.hasState != 0 else { return true }
         let state = set.pointee.element(element).pointee.state
         for index in 0 ..< set.pointee.statementCount {
             let statement = set.pointee.statements[index]
@@ -20,7 +20,7 @@ extension Program {
         return true
     }
 
-    private func note(_ set: UnsafePointer<SetHeader>, _ rule: UInt32, _ context: borrowing PacketContext) {
+    private func note(_ set: UnsafePointer<SetHeader>, _ rule: UInt32, _ context: inout PacketContext) {
         guard let walk = context.walk else { return }
         walk.pointee.reads.insert(.sets)
         if set.pointee.hasTimeout { walk.pointee.refuse(.timeoutSet, rule: rule) } else if set.pointee.isDynamic { walk.pointee.refuse(.dynamicSet, rule: rule) }
@@ -29,27 +29,27 @@ extension Program {
     /// b = key register, x = set. The element found, `*` included; none if the rule has to break.
     @inline(__always) func lookUp(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> UInt32 {
         let set = UnsafePointer(sets + Int(pc.pointee.x))
-        note(set, pc.pointee.rule, context)
+        note(set, pc.pointee.rule, &context)
         var element = set.pointee.find(scratch + Int(pc.pointee.b), context.now)
-        if element == SetElement.none {
+        if element == ElementRecord.none {
             let catchAll = set.pointee.catchAll
-            guard catchAll != SetElement.none, set.pointee.isAlive(catchAll, context.now) else { return SetElement.none }
+            guard catchAll != ElementRecord.none, set.pointee.isAlive(catchAll, context.now) else { return ElementRecord.none }
             element = catchAll
         }
-        return use(element, set, pc.pointee.rule, &context) ? element : SetElement.none
+        return use(element, set, pc.pointee.rule, &context) ? element : ElementRecord.none
     }
 
     /// `!= @set`; a set with `*` lacks nothing and yet matches, in Linux as here.
     func lacks(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> Bool {
         let set = UnsafePointer(sets + Int(pc.pointee.x))
-        note(set, pc.pointee.rule, context)
-        return set.pointee.find(scratch + Int(pc.pointee.b), context.now) == SetElement.none || set.pointee.catchAll != SetElement.none
+        note(set, pc.pointee.rule, &context)
+        return set.pointee.find(scratch + Int(pc.pointee.b), context.now) == ElementRecord.none || set.pointee.catchAll != ElementRecord.none
     }
 
     /// a = destination register.
     func mapLookUp(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> Bool {
         let element = lookUp(pc, &context)
-        guard element != SetElement.none else { return false }
+        guard element != ElementRecord.none else { return false }
         let set = sets + Int(pc.pointee.x)
         (scratch + Int(pc.pointee.a)).copyMemory(from: set.pointee.data(element), byteCount: set.pointee.dataLength)
         return true
@@ -58,7 +58,7 @@ extension Program {
     /// `counter name KEY map @m`: data = opcode, number of the object.
     func useMappedObject(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> Bool {
         let element = lookUp(pc, &context)
-        guard element != SetElement.none else { return false }
+        guard element != ElementRecord.none else { return false }
         let data = (sets + Int(pc.pointee.x)).pointee.data(element)
         let number = data.loadUnaligned(fromByteOffset: 4, as: UInt32.self)
         guard let op = Opcode(rawValue: data.load(as: UInt8.self)) else { return false }
@@ -80,10 +80,10 @@ extension Program {
         guard set.pointee.kind == .hash else { return false }
         let found = set.pointee.findExact(key, set.pointee.hash(key), context.now)
         if pc.pointee.length == 2 {
-            if found != SetElement.none { set.pointee.remove(found) }
+            if found != ElementRecord.none { set.pointee.remove(found) }
             return true
         }
-        if found != SetElement.none {
+        if found != ElementRecord.none {
             if pc.pointee.length == 1, set.pointee.hasTimeout, set.pointee.element(found).pointee.expires != UInt64.max || pc.pointee.value != 0 {
                 let timeout = pc.pointee.value != 0 ? pc.pointee.value : set.pointee.timeout
                 if timeout != 0 { set.pointee.element(found).pointee.expires = context.now &+ timeout }
@@ -91,18 +91,18 @@ extension Program {
             return use(found, set, pc.pointee.rule, &context)
         }
         let element = set.pointee.take(context.now)
-        guard element != SetElement.none else { return false }
+        guard element != ElementRecord.none else { return false }
         set.pointee.key(element).copyMemory(from: key, byteCount: set.pointee.keyLength)
         if set.pointee.dataLength > 0 { set.pointee.data(element).copyMemory(from: scratch + Int(pc.pointee.a), byteCount: set.pointee.dataLength) }
         let record = set.pointee.element(element)
-        record.pointee.flags |= SetElement.Flag.dynamic
+        record.pointee.flags |= ElementRecord.Flag.dynamic
         if set.pointee.hasTimeout {
             let timeout = pc.pointee.value != 0 ? pc.pointee.value : set.pointee.timeout
             record.pointee.timeout = timeout
             record.pointee.expires = timeout == 0 ? UInt64.max : context.now &+ timeout
         }
         if set.pointee.statementCount > 0 {
-            record.pointee.flags |= SetElement.Flag.hasState
+            record.pointee.flags |= ElementRecord.Flag.hasState
             startStatements(element, set, context.now)
         }
         set.pointee.link(element)

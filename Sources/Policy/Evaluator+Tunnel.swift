@@ -31,7 +31,7 @@ extension Program {
     /// b = field, value = tunnel kind, x = offset, length.
     func loadTunnel(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> Bool {
         context.walk?.pointee.refuse(.payload, rule: pc.pointee.rule)
-        guard let kind = TunnelKind(rawValue: UInt8(truncatingIfNeeded: pc.pointee.value)), let inner = locateInner(kind, context) else { return false }
+        guard let kind = TunnelKind(rawValue: UInt8(truncatingIfNeeded: pc.pointee.value)), let inner = locateInner(kind, &context) else { return false }
         let start: Int
         let target = Int(pc.pointee.a), length = Int(pc.pointee.length)
         switch TunnelField(rawValue: pc.pointee.b).unsafelyUnwrapped {
@@ -57,7 +57,7 @@ extension Program {
         return true
     }
 
-    private func locateInner(_ kind: TunnelKind, _ context: borrowing PacketContext) -> InnerPacket? {
+    private func locateInner(_ kind: TunnelKind, _ context: inout PacketContext) -> InnerPacket? {
         let layer = context.layer, packet = context.packet
         guard layer.isValid, layer.fragmentOffset == 0 else { return nil }
         var inner = InnerPacket()

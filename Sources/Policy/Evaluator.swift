@@ -29,6 +29,9 @@ extension Program {
             case .immediate:
                 (registers + Int(pc.pointee.a)).copyMemory(from: constants + Int(pc.pointee.x), byteCount: Int(pc.pointee.length))
                 passes = true
+            case .copyRegister:
+                (registers + Int(pc.pointee.a)).copyMemory(from: registers + Int(pc.pointee.b), byteCount: Int(pc.pointee.length))
+                passes = true
             case .compareEqual: passes = order(pc) == 0
             case .compareNotEqual: passes = order(pc) != 0
             case .compareLess: passes = order(pc) < 0
@@ -41,7 +44,7 @@ extension Program {
             case .bitAnd, .bitOr, .bitXor, .registerAnd, .registerOr, .registerXor, .shiftLeft, .shiftRight, .swapBytes:
                 transform(pc)
                 passes = true
-            case .setContains: passes = lookUp(pc, &context) != SetElement.none
+            case .setContains: passes = lookUp(pc, &context) != ElementRecord.none
             case .setLacks: passes = lacks(pc, &context)
             case .mapLookup: passes = mapLookUp(pc, &context)
             case .objectMap: passes = useMappedObject(pc, &context)
@@ -50,7 +53,7 @@ extension Program {
             case .verdictMap:
                 let set = sets + Int(pc.pointee.x)
                 let element = lookUp(pc, &context)
-                guard element != SetElement.none else {
+                guard element != ElementRecord.none else {
                     pc = instructions + Int(pc.pointee.next)
                     continue
                 }

@@ -12,10 +12,10 @@ enum Opcode: UInt8 {
     case immediate, payload, meta, conntrack, route, fib, extensionHeader, tcpOption, ipOption, sctpChunk, dccpOption
     case numgen, jenkinsHash, symmetricHash, tunnel
     // Transformations of register a in place (or from b).
-    case bitAnd, bitOr, bitXor, shiftLeft, shiftRight, swapBytes, registerAnd, registerOr, registerXor
+    case copyRegister, bitAnd, bitOr, bitXor, shiftLeft, shiftRight, swapBytes, registerAnd, registerOr, registerXor
     // Matches: break the rule unless they hold.
     case compareEqual, compareNotEqual, compareLess, compareGreater, compareLessEqual, compareGreaterEqual
-    case range, notRange, anyBit, prefixEqual, prefixNotEqual
+    case range, notRange
     // One load, mask and comparison of a payload field of up to 8 bytes.
     case fieldEqual, fieldNotEqual
     case never

@@ -11,8 +11,8 @@ enum SetKind: UInt8 {
 }
 
 /// Header of an element; key (and for intervals the last key), then data follow.
-struct SetElement {
-    var next: UInt32 = SetElement.none
+struct ElementRecord {
+    var next: UInt32 = ElementRecord.none
     var hash: UInt32 = 0
     var flags: UInt32 = 0
     /// Place among the set's runs of stateful objects.
@@ -44,11 +44,11 @@ struct SetHeader {
     var kind: SetKind = .hash
     var keyLength = 0
     var dataLength = 0
-    var stride = SetElement.size
+    var stride = ElementRecord.size
     var capacity: UInt32 = 0
     /// Elements in use, expired ones that were not collected yet included.
     var count: UInt32 = 0
-    var free: UInt32 = SetElement.none
+    var free: UInt32 = ElementRecord.none
     /// First element never used.
     var fresh: UInt32 = 0
     var bucketMask: UInt32 = 0
@@ -56,7 +56,7 @@ struct SetHeader {
     var elements: UnsafeMutableRawPointer
     var buckets: UnsafeMutablePointer<UInt32>
     /// Element for `*`, outside the index.
-    var catchAll: UInt32 = SetElement.none
+    var catchAll: UInt32 = ElementRecord.none
     /// Default timeout in ns, 0 for none.
     var timeout: UInt64 = 0
     var hasTimeout = false
@@ -71,10 +71,10 @@ struct SetHeader {
     var bounds: UnsafeMutablePointer<IntervalBound>
     var boundCount = 0
 
-    @inline(__always) func element(_ index: UInt32) -> UnsafeMutablePointer<SetElement> {
-        (elements + Int(index) &* stride).assumingMemoryBound(to: SetElement.self)
+    @inline(__always) func element(_ index: UInt32) -> UnsafeMutablePointer<ElementRecord> {
+        (elements + Int(index) &* stride).assumingMemoryBound(to: ElementRecord.self)
     }
-    @inline(__always) func key(_ index: UInt32) -> UnsafeMutableRawPointer { elements + Int(index) &* stride &+ SetElement.size }
+    @inline(__always) func key(_ index: UInt32) -> UnsafeMutableRawPointer { elements + (Int(index) &* stride &+ ElementRecord.size) }
     @inline(__always) func lastKey(_ index: UInt32) -> UnsafeMutableRawPointer { key(index) + keyLength }
     @inline(__always) func data(_ index: UInt32) -> UnsafeMutableRawPointer {
         key(index) + (kind == .hash ? keyLength : keyLength &* 2)
@@ -114,7 +114,7 @@ extension SetHeader {
 
     @inline(__always) func isAlive(_ index: UInt32, _ now: Timestamp) -> Bool { !hasTimeout || element(index).pointee.expires > now }
 
-    /// The element that holds `key`, the `*` element aside; `SetElement.none` if there is none.
+    /// The element that holds `key`, the `*` element aside; `ElementRecord.none` if there is none.
     @inline(__always) func find(_ key: UnsafeRawPointer, _ now: Timestamp) -> UInt32 {
         switch kind {
         case .hash: return findExact(key, hash(key), now)
@@ -125,12 +125,12 @@ extension SetHeader {
 
     @inline(__always) func findExact(_ key: UnsafeRawPointer, _ hash: UInt32, _ now: Timestamp) -> UInt32 {
         var index = buckets[Int(hash & bucketMask)]
-        while index != SetElement.none {
+        while index != ElementRecord.none {
             let element = element(index)
             if element.pointee.hash == hash, UnsafeRawPointer(self.key(index)).equals(key, keyLength), isAlive(index, now) { return index }
             index = element.pointee.next
         }
-        return SetElement.none
+        return ElementRecord.none
     }
 
     private func findInterval(_ key: UnsafeRawPointer, _ now: Timestamp) -> UInt32 {
@@ -142,9 +142,9 @@ extension SetHeader {
             let bound = bounds[middle]
             if bound.firstHigh < high || (bound.firstHigh == high && bound.firstLow <= low) { lower = middle &+ 1 } else { upper = middle }
         }
-        guard lower > 0 else { return SetElement.none }
+        guard lower > 0 else { return ElementRecord.none }
         let bound = bounds[lower &- 1]
-        guard high < bound.lastHigh || (high == bound.lastHigh && low <= bound.lastLow), isAlive(bound.element, now) else { return SetElement.none }
+        guard high < bound.lastHigh || (high == bound.lastHigh && low <= bound.lastLow), isAlive(bound.element, now) else { return ElementRecord.none }
         return bound.element
     }
 
@@ -152,7 +152,7 @@ extension SetHeader {
         var index: UInt32 = 0
         scan: while index < fresh {
             defer { index &+= 1 }
-            guard element(index).pointee.flags & SetElement.Flag.inUse != 0, index != catchAll else { continue }
+            guard element(index).pointee.flags & ElementRecord.Flag.inUse != 0, index != catchAll else { continue }
             let first = UnsafeRawPointer(self.key(index)), last = UnsafeRawPointer(lastKey(index))
             for number in 0 ..< fieldCount {
                 let field = fields[number]
@@ -161,7 +161,7 @@ extension SetHeader {
             }
             if isAlive(index, now) { return index }
         }
-        return SetElement.none
+        return ElementRecord.none
     }
 
     /// A key of up to 16 bytes as a number.
@@ -173,9 +173,9 @@ extension SetHeader {
     /// Takes a free element, or none if the set is full. The caller fills it and puts it into the index.
     mutating func take(_ now: Timestamp) -> UInt32 {
         if hasTimeout, now &- lastCollection >= 1_000_000_000 { collect(now) }
-        guard count < capacity else { return SetElement.none }
+        guard count < capacity else { return ElementRecord.none }
         let index: UInt32
-        if free != SetElement.none {
+        if free != ElementRecord.none {
             index = free
             free = element(index).pointee.next
         } else {
@@ -183,8 +183,8 @@ extension SetHeader {
             fresh &+= 1
         }
         count &+= 1
-        element(index).pointee = SetElement()
-        element(index).pointee.flags = SetElement.Flag.inUse
+        element(index).pointee = ElementRecord()
+        element(index).pointee.flags = ElementRecord.Flag.inUse
         element(index).pointee.state = index
         return index
     }
@@ -201,14 +201,14 @@ extension SetHeader {
     /// Takes an element of a hashed set out of the index and frees it.
     mutating func remove(_ index: UInt32) {
         let bucket = Int(element(index).pointee.hash & bucketMask)
-        var previous = SetElement.none
+        var previous = ElementRecord.none
         var current = buckets[bucket]
-        while current != SetElement.none, current != index {
+        while current != ElementRecord.none, current != index {
             previous = current
             current = element(current).pointee.next
         }
         guard current == index else { return }
-        if previous == SetElement.none { buckets[bucket] = element(index).pointee.next } else { element(previous).pointee.next = element(index).pointee.next }
+        if previous == ElementRecord.none { buckets[bucket] = element(index).pointee.next } else { element(previous).pointee.next = element(index).pointee.next }
         element(index).pointee.flags = 0
         element(index).pointee.next = free
         free = index
@@ -222,7 +222,7 @@ extension SetHeader {
         var index: UInt32 = 0
         while index < fresh {
             let element = element(index).pointee
-            if element.flags & SetElement.Flag.inUse != 0, element.expires <= now, index != catchAll { remove(index) }
+            if element.flags & ElementRecord.Flag.inUse != 0, element.expires <= now, index != catchAll { remove(index) }
             index &+= 1
         }
     }

@@ -1,0 +1,244 @@
+// From the checked ruleset to the flat program: tables, chains, rules.
+//
+// Invariant: compiling reads the ruleset value and writes arrays; nothing here runs per packet. Every rule's instructions
+// are followed by the next rule's, every chain ends with `endOfChain`, and every `next` is filled in before the program
+// is handed out.
+import Ruleset
+import Wire
+
+struct CompiledRule {
+    var location: SourceRange
+    var table: Int
+    var chain: Int
+    var handle: UInt64
+    /// Places of the rule's stateful statements, in order.
+    var states: [(op: Opcode, number: UInt32)] = []
+}
+
+struct CompiledChain {
+    var family: Family
+    var table: String
+    var name: String
+}
+
+/// A set being compiled.
+struct SetPlan {
+    var table: Int
+    /// nil for an anonymous set.
+    var name: String?
+    var kind: SetKind
+    var parts: [Int]
+    var keyLength: Int
+    var dataLength = 0
+    /// Map data is a pair, first and last.
+    var hasIntervalData = false
+    var capacity: UInt32
+    var timeout: UInt64 = 0
+    var hasTimeout = false
+    var isDynamic = false
+    var statements: [ElementStatement] = []
+    var elements: [ElementPlan] = []
+}
+
+struct ElementPlan {
+    var first: [UInt8]
+    var last: [UInt8]
+    var data: [UInt8] = []
+    var isCatchAll = false
+    /// ns, 0 for none.
+    var timeout: UInt64 = 0
+    var expires: UInt64?
+    /// The element's statements with their own values, if it has any.
+    var statements: [(op: Opcode, number: UInt32)] = []
+    var hasState = false
+    /// Chain that verdict data refers to, filled in when all chains have their place.
+    var chain: Int?
+}
+
+final class Compiler {
+    let ruleset: RulesetValue
+    let interfaces: [Interface]
+    let now: Timestamp
+    let seed: UInt64
+    var instructions: [Instruction] = []
+    var constants: [UInt8] = []
+    var counters: [CounterState] = []
+    var limits: [LimitState] = []
+    var quotas: [QuotaState] = []
+    var connectionLimits: [ConnectionLimitState] = []
+    var lasts: [LastState] = []
+    var generators: [GeneratorState] = []
+    var natTemplates: [NATTemplate] = []
+    var sets: [SetPlan] = []
+    var rules: [CompiledRule] = []
+    var chains: [CompiledChain] = []
+    var logs: [Log] = []
+    var flowtables: [(table: Int, name: String)] = []
+    var synproxies: [Synproxy] = []
+    var conntrackObjects: [(table: Int, name: String, kind: ObjectKind)] = []
+    var warnings: [String] = []
+    var services: UInt32 = 0
+    var baseChains: [(family: Family, chain: BaseChain, hook: Hook)] = []
+
+    /// Chain number by table and name, set number by table and name, object number by table, kind and name.
+    var chainNumbers: [[String: Int]] = []
+    var setNumbers: [[String: Int]] = []
+    var objectNumbers: [[ObjectKind: [String: UInt32]]] = []
+    var chainOffsets: [UInt32] = []
+    /// Jumps whose target is not known yet.
+    var fixups: [(instruction: Int, chain: Int)] = []
+
+    // The rule being compiled.
+    var table = 0
+    var rule: UInt32 = 0
+
+    init(_ ruleset: RulesetValue, interfaces: [Interface], seed: UInt64, now: Timestamp) {
+        self.ruleset = ruleset
+        self.interfaces = interfaces
+        self.seed = seed
+        self.now = now
+    }
+
+    func compile() {
+        for (number, table) in ruleset.tables.enumerated() {
+            self.table = number
+            var names: [String: Int] = [:]
+            for chain in table.chains {
+                names[chain.name] = chains.count
+                chains.append(CompiledChain(family: table.family, table: table.name, name: chain.name))
+            }
+            chainNumbers.append(names)
+            setNumbers.append([:])
+            objectNumbers.append([:])
+            compileObjects(table)
+        }
+        chainOffsets = Array(repeating: 0, count: chains.count)
+        for (number, table) in ruleset.tables.enumerated() {
+            self.table = number
+            for set in table.sets { compileNamedSet(set) }
+        }
+        for (number, table) in ruleset.tables.enumerated() {
+            self.table = number
+            for chain in table.chains { compileChain(chain, in: table) }
+        }
+        for fixup in fixups { instructions[fixup.instruction].x = chainOffsets[fixup.chain] }
+        for set in sets.indices {
+            for element in sets[set].elements.indices {
+                guard let chain = sets[set].elements[element].chain else { continue }
+                let offset = chainOffsets[chain]
+                withUnsafeBytes(of: offset) { sets[set].elements[element].data.replaceSubrange(4 ..< 8, with: $0) }
+            }
+        }
+    }
+
+    private func compileChain(_ chain: Chain, in table: Table) {
+        let number = chainNumbers[self.table][chain.name] ?? 0
+        chainOffsets[number] = UInt32(instructions.count)
+        if let base = chain.base, !table.isDormant { addBaseChain(base, number, table.family) }
+        for rule in chain.rules {
+            self.rule = UInt32(rules.count)
+            rules.append(CompiledRule(location: rule.location, table: self.table, chain: number, handle: rule.handle))
+            let first = instructions.count
+            for statement in rule.statements { compile(statement) }
+            let next = UInt32(instructions.count)
+            for index in first ..< instructions.count {
+                instructions[index].next = next
+                instructions[index].rule = self.rule
+            }
+        }
+        emit(Instruction(.endOfChain))
+    }
+
+    private func addBaseChain(_ base: Ruleset.BaseChain, _ number: Int, _ family: Family) {
+        var compiled = BaseChain()
+        compiled.priority = base.priority
+        compiled.type = switch base.type {
+        case .filter: .filter
+        case .nat: .nat
+        case .route: .route
+        }
+        compiled.dropsByPolicy = base.policy == .drop
+        compiled.programOffset = chainOffsets[number]
+        compiled.chainID = UInt32(number)
+        let hook: Hook = switch base.hook {
+        case .prerouting: .prerouting
+        case .input: .input
+        case .forward: .forward
+        case .output: .output
+        case .postrouting: .postrouting
+        case .ingress: .ingress
+        case .egress: .egress
+        }
+        compiled.hook = hook
+        if base.type == .nat { require(.nat) }
+        guard hook == .ingress || hook == .egress else { return baseChains.append((family, compiled, hook)) }
+        for device in base.devices {
+            let places = interfaces.indices.filter { Compiler.matches(interfaces[$0].name, device) }
+            if places.isEmpty { warnings.append("chain \(chains[number].name): no interface \(device)") }
+            for place in places {
+                compiled.device = UInt16(place)
+                baseChains.append((family, compiled, hook))
+            }
+        }
+    }
+
+    private static func matches(_ name: String, _ pattern: String) -> Bool {
+        pattern.hasSuffix("*") ? name.hasPrefix(pattern.dropLast()) : name == pattern
+    }
+
+    /// Notes that the current table's family needs a service; conntrack and NAT bring defragmentation with them.
+    func require(_ service: PipelineService) {
+        let families: [PacketFamily] = switch ruleset.tables[table].family {
+        case .ip: [.ipv4]
+        case .ip6: [.ipv6]
+        case .inet: [.ipv4, .ipv6]
+        case .bridge, .arp, .netdev: []
+        }
+        for family in families {
+            services |= Program.bit(service, family)
+            if service == .conntrack { services |= Program.bit(.defragmentation, family) }
+        }
+    }
+
+    func emit(_ instruction: Instruction) { instructions.append(instruction) }
+
+    /// Says that the current rule can never match here, and makes it so.
+    func neverMatches(_ what: String) {
+        let location = rules.isEmpty ? SourceRange.none : rules[Int(rule)].location
+        warnings.append("\(location.position): \(what) never matches in a forwarder: \(location.text)")
+        emit(Instruction(.never))
+    }
+
+    func pool(_ bytes: [UInt8]) -> UInt32 {
+        let place = UInt32(constants.count)
+        constants += bytes
+        return place
+    }
+
+    /// The base chains in running order for each hook and family.
+    func directory() -> (chains: [BaseChain], entries: [(start: UInt32, count: UInt32)]) {
+        var result: [BaseChain] = []
+        var entries = [(start: UInt32, count: UInt32)](repeating: (0, 0), count: Program.directorySize)
+        for hook in Hook.allCases {
+            for family in PacketFamily.allCases {
+                let isDeviceHook = hook == .ingress || hook == .egress
+                var list: [BaseChain] = []
+                for entry in baseChains where entry.hook == hook {
+                    let belongs = switch (entry.family, family) {
+                    case (.ip, .ipv4), (.ip6, .ipv6), (.arp, .arp), (.bridge, .bridge), (.netdev, .netdev): true
+                    case (.inet, .ipv4), (.inet, .ipv6): !isDeviceHook
+                    case (.inet, .netdev): isDeviceHook
+                    default: false
+                    }
+                    guard belongs else { continue }
+                    // A new hook goes in front of those with its priority.
+                    let place = list.firstIndex { $0.priority >= entry.chain.priority } ?? list.count
+                    list.insert(entry.chain, at: place)
+                }
+                entries[Program.index(hook, family)] = (UInt32(result.count), UInt32(list.count))
+                result += list
+            }
+        }
+        return (result, entries)
+    }
+}

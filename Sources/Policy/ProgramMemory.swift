@@ -1,0 +1,210 @@
+// The memory of a compiled ruleset: what the compiler's arrays become when they are done.
+//
+// Invariant: everything is allocated here, once, and freed by `deallocate`; sizes follow from the ruleset alone.
+// A set's elements, its buckets and the runs of stateful records of its elements are reserved for the set's full size;
+// the system commits a page when a packet first uses it.
+import Wire
+
+struct ProgramMemory {
+    private(set) var program: Program
+    private var blocks: [UnsafeMutableRawPointer] = []
+
+    /// Most bytes that connection limits of one set's elements may take together.
+    private static var connectionListBudget: Int { 256 << 20 }
+
+    init(_ compiler: Compiler, seed: UInt64, now: Timestamp) {
+        var blocks: [UnsafeMutableRawPointer] = []
+        func array<T>(_ values: [T], extra: Int = 0) -> UnsafeMutablePointer<T> {
+            let bytes = max(1, (values.count + extra) * MemoryLayout<T>.stride)
+            let block = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
+            blocks.append(block)
+            let typed = block.bindMemory(to: T.self, capacity: values.count + extra)
+            values.withUnsafeBufferPointer { if let base = $0.baseAddress { typed.initialize(from: base, count: values.count) } }
+            return typed
+        }
+        func raw(_ count: Int) -> UnsafeMutableRawPointer {
+            let block = UnsafeMutableRawPointer.allocate(byteCount: max(1, count), alignment: 64)
+            blocks.append(block)
+            return block
+        }
+
+        // The runs for set elements come behind the records of rules and objects.
+        var counterCount = compiler.counters.count, limitCount = compiler.limits.count, quotaCount = compiler.quotas.count
+        var connectionCount = compiler.connectionLimits.count, lastCount = compiler.lasts.count
+        for number in compiler.sets.indices {
+            let capacity = Int(compiler.sets[number].capacity)
+            for index in compiler.sets[number].statements.indices {
+                switch compiler.sets[number].statements[index].op {
+                case .counter:
+                    compiler.sets[number].statements[index].base = UInt32(counterCount)
+                    counterCount += capacity
+                case .limit:
+                    compiler.sets[number].statements[index].base = UInt32(limitCount)
+                    limitCount += capacity
+                case .quota:
+                    compiler.sets[number].statements[index].base = UInt32(quotaCount)
+                    quotaCount += capacity
+                case .connectionLimit:
+                    compiler.sets[number].statements[index].base = UInt32(connectionCount)
+                    connectionCount += capacity
+                default:
+                    compiler.sets[number].statements[index].base = UInt32(lastCount)
+                    lastCount += capacity
+                }
+            }
+        }
+        let counters = array(compiler.counters, extra: counterCount - compiler.counters.count)
+        let limits = array(compiler.limits, extra: limitCount - compiler.limits.count)
+        let quotas = array(compiler.quotas, extra: quotaCount - compiler.quotas.count)
+        let connectionLimits = array(compiler.connectionLimits, extra: connectionCount - compiler.connectionLimits.count)
+        let lasts = array(compiler.lasts, extra: lastCount - compiler.lasts.count)
+        for index in compiler.connectionLimits.indices {
+            connectionLimits[index].list = raw(Int(connectionLimits[index].room) * 8).assumingMemoryBound(to: UInt64.self)
+        }
+
+        let headers = compiler.sets.map { plan in
+            ProgramMemory.header(plan, seed: seed, now: now, raw: raw)
+        }
+        let (chains, entries) = compiler.directory()
+        let sets = array(headers)
+        program = Program(
+            instructions: array(compiler.instructions), constants: UnsafeMutableRawPointer(array(compiler.constants)), chains: array(chains),
+            directory: array(entries), services: compiler.services, interfaces: array(compiler.interfaces.map(InterfaceRecord.init)),
+            interfaceCount: compiler.interfaces.count, counters: counters, counterCount: counterCount, limits: limits, quotas: quotas,
+            connectionLimits: connectionLimits, lasts: lasts, generators: array(compiler.generators), natTemplates: array(compiler.natTemplates),
+            sets: sets, scratch: raw(Registers.size + 64), random: array([seed ^ 0x2545_f491_4f6c_dd1d]))
+        for (number, plan) in compiler.sets.enumerated() {
+            for statement in plan.statements where statement.op == .connectionLimit {
+                let template = connectionLimits[Int(statement.template)]
+                let room = min(Int(template.room), max(1, ProgramMemory.connectionListBudget / 8 / max(1, Int(plan.capacity))))
+                let lists = raw(room * 8 * Int(plan.capacity)).assumingMemoryBound(to: UInt64.self)
+                for element in 0 ..< Int(plan.capacity) {
+                    connectionLimits[Int(statement.base) + element] = ConnectionLimitState(
+                        limit: template.limit, inverted: template.inverted, count: 0, room: UInt32(room), list: lists + element * room)
+                }
+            }
+            program.fill(sets + number, plan, now: now)
+        }
+        self.blocks = blocks
+    }
+
+    func deallocate() { for block in blocks { block.deallocate() } }
+
+    private static func header(_ plan: SetPlan, seed: UInt64, now: Timestamp, raw: (Int) -> UnsafeMutableRawPointer) -> SetHeader {
+        let keys = plan.kind == .hash ? plan.keyLength : plan.keyLength * 2
+        let stride = (ElementRecord.size + keys + plan.dataLength + 7) & ~7
+        var buckets = 1
+        while buckets < Int(plan.capacity) { buckets <<= 1 }
+        if plan.kind != .hash { buckets = 1 }
+        let index = raw(buckets * 4).assumingMemoryBound(to: UInt32.self)
+        index.initialize(repeating: ElementRecord.none, count: buckets)
+        let statements = raw(plan.statements.count * MemoryLayout<ElementStatement>.stride).assumingMemoryBound(to: ElementStatement.self)
+        for (number, statement) in plan.statements.enumerated() { statements[number] = statement }
+        let fields = raw(plan.parts.count * 4).assumingMemoryBound(to: (offset: UInt16, length: UInt16).self)
+        var offset = 0
+        for (number, length) in plan.parts.enumerated() {
+            fields[number] = (UInt16(offset), UInt16(length))
+            offset += length
+        }
+        let bounds = raw(plan.kind == .interval ? plan.elements.count * MemoryLayout<IntervalBound>.stride : 1).assumingMemoryBound(to: IntervalBound.self)
+        var header = SetHeader(elements: raw(stride * Int(plan.capacity)), buckets: index, statements: statements, fields: fields, bounds: bounds)
+        header.kind = plan.kind
+        header.keyLength = plan.keyLength
+        header.dataLength = plan.dataLength
+        header.stride = stride
+        header.capacity = plan.capacity
+        header.bucketMask = UInt32(buckets - 1)
+        header.seed = seed
+        header.timeout = plan.timeout
+        header.hasTimeout = plan.hasTimeout
+        header.isDynamic = plan.isDynamic
+        header.lastCollection = now
+        header.statementCount = plan.statements.count
+        header.fieldCount = plan.parts.count
+        return header
+    }
+}
+
+extension Program {
+    /// Puts a set's elements in place.
+    func fill(_ set: UnsafeMutablePointer<SetHeader>, _ plan: SetPlan, now: Timestamp) {
+        var bounds: [IntervalBound] = []
+        for planned in plan.elements {
+            let element = set.pointee.take(now)
+            guard element != ElementRecord.none else { break }
+            let record = set.pointee.element(element)
+            planned.first.withUnsafeBytes { if let base = $0.baseAddress { set.pointee.key(element).copyMemory(from: base, byteCount: plan.keyLength) } }
+            if plan.kind != .hash {
+                planned.last.withUnsafeBytes { if let base = $0.baseAddress { set.pointee.lastKey(element).copyMemory(from: base, byteCount: plan.keyLength) } }
+            }
+            planned.data.withUnsafeBytes { if let base = $0.baseAddress { set.pointee.data(element).copyMemory(from: base, byteCount: min($0.count, plan.dataLength)) } }
+            if plan.hasTimeout, planned.timeout != 0 {
+                record.pointee.timeout = planned.timeout
+                record.pointee.expires = planned.expires ?? now &+ planned.timeout
+            }
+            if planned.hasState {
+                record.pointee.flags |= ElementRecord.Flag.hasState
+                startStatements(element, set, now)
+                restoreStatements(element, set, planned.statements)
+            }
+            if planned.isCatchAll {
+                set.pointee.catchAll = element
+                continue
+            }
+            switch plan.kind {
+            case .hash: set.pointee.link(element)
+            case .interval:
+                let first = SetHeader.wide(set.pointee.key(element), plan.keyLength), last = SetHeader.wide(set.pointee.lastKey(element), plan.keyLength)
+                bounds.append(IntervalBound(firstHigh: first.0, firstLow: first.1, lastHigh: last.0, lastLow: last.1, element: element))
+            case .ranges: break
+            }
+        }
+        bounds.sort { ($0.firstHigh, $0.firstLow) < ($1.firstHigh, $1.firstLow) }
+        for (number, bound) in bounds.enumerated() { set.pointee.bounds[number] = bound }
+        set.pointee.boundCount = bounds.count
+    }
+
+    /// Values that an element's statements bring along (`counter packets 3 bytes 180`).
+    private func restoreStatements(_ element: UInt32, _ set: UnsafePointer<SetHeader>, _ states: [(op: Opcode, number: UInt32)]) {
+        let state = set.pointee.element(element).pointee.state
+        for (index, own) in states.enumerated() where index < set.pointee.statementCount {
+            let statement = set.pointee.statements[index]
+            guard statement.op == own.op else { continue }
+            let place = Int(statement.base &+ state)
+            switch own.op {
+            case .counter: counters[place] = counters[Int(own.number)]
+            case .limit: limits[place] = limits[Int(own.number)]
+            case .quota: quotas[place] = quotas[Int(own.number)]
+            case .connectionLimit:
+                connectionLimits[place].limit = connectionLimits[Int(own.number)].limit
+                connectionLimits[place].inverted = connectionLimits[Int(own.number)].inverted
+            default: lasts[place] = lasts[Int(own.number)]
+            }
+        }
+    }
+
+    /// Adds packets and bytes to a counter.
+    public func credit(counter: UInt32, packets: UInt64, bytes: UInt64) {
+        guard Int(counter) < counterCount else { return }
+        counters[Int(counter)].packets &+= packets
+        counters[Int(counter)].bytes &+= bytes
+    }
+}
+
+extension InterfaceRecord {
+    init(_ interface: Interface) {
+        (nameHigh, nameLow) = InterfaceRecord.words(interface.name)
+        (kindHigh, kindLow) = InterfaceRecord.words(interface.kind)
+        hasKind = !interface.kind.isEmpty
+        index = interface.index
+        group = interface.group
+        hardwareType = interface.hardwareType
+    }
+
+    /// The first 15 bytes of a name, zero padded to 16.
+    static func words(_ name: String) -> (UInt64, UInt64) {
+        var bytes = Array(name.utf8.prefix(15))
+        bytes += [UInt8](repeating: 0, count: 16 - bytes.count)
+        return (bytes[0 ..< 8].reduce(0) { $0 << 8 | UInt64($1) }, bytes[8 ..< 16].reduce(0) { $0 << 8 | UInt64($1) })
+    }
+}
