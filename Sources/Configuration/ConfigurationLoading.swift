@@ -28,6 +28,8 @@ extension Configuration {
             root = try TOMLNode.parse(text)
         } catch let error as TOMLParseError {
             throw ConfigurationError(problems: [ConfigurationProblem(file: file, line: error.source.begin.line, key: "", message: "not TOML at column \(error.source.begin.column): \(error.description)")])
+        } catch let error as TOMLPositions.Failure {
+            throw ConfigurationError(problems: [ConfigurationProblem(file: file, line: error.line, key: "", message: "not TOML: \(error.message)")])
         } catch {
             throw ConfigurationError(problems: [ConfigurationProblem(file: file, line: 1, key: "", message: "not TOML: \(error)")])
         }

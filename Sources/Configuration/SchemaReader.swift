@@ -2,13 +2,14 @@
 
 extension Schema {
     /// Reads a table into a section and reports every key that is wrong, unknown or missing.
-    func read(_ node: TOMLNode, _ path: String, into section: inout Section, _ problems: inout ProblemList, _ positions: inout Positions) {
+    func read(_ node: TOMLNode, _ path: String, isArray: Bool = false, into section: inout Section, _ problems: inout ProblemList, _ positions: inout Positions) {
         guard case .table(let entries) = node.value else {
             return problems.add(node.line, path, "is \(node.kind); must be a table: [\(path)]")
         }
+        let header = path.isEmpty ? "the file" : isArray ? "[[\(path)]]" : "[\(path)]"
         let known = settings.map(\.name) + subtables.map(\.name)
         for (name, value) in entries where !known.contains(name) {
-            problems.add(value.line, full(path, name), "unknown key\(didYouMean(name, known)); \(path.isEmpty ? "the file" : "[\(path)]") takes \(known.joined(separator: ", "))")
+            problems.add(value.line, full(path, name), "unknown key\(didYouMean(name, known)); \(header) takes \(known.joined(separator: ", "))")
         }
         for setting in settings {
             if let value = entries[setting.name] {
@@ -59,7 +60,7 @@ extension Subtable {
             for element in nodes {
                 var inner = make()
                 var ignored = Positions()
-                schema.read(element, path, into: &inner, &problems, &ignored)
+                schema.read(element, path, isArray: true, into: &inner, &problems, &ignored)
                 guard case .table(let entries) = element.value else { continue }
                 var lines = entries.mapValues(\.line)
                 for (key, value) in entries {

@@ -31,8 +31,8 @@ struct TOMLNode {
 
     /// Parses a document into its root table.
     static func parse(_ text: String) throws -> TOMLNode {
-        let root = try TOMLTable(string: text)
-        return TOMLNode(table: root, path: "", lines: TOMLPositions.lines(of: text), fallback: 1)
+        let lines = try TOMLPositions.lines(of: text)
+        return TOMLNode(table: try TOMLTable(string: text), path: "", lines: lines, fallback: 1)
     }
 
     private init(value: Value, line: Int) {

@@ -1,8 +1,8 @@
 // Finds the line of each key, table and array element of a TOML document.
 //
-// It runs beside TOMLKit, which has accepted the document or refused it with a position of its own, so it only has to
-// get valid documents right. On anything that it does not understand it stops: positions that were found stay, and
-// whoever asks for a missing one takes the line of the table around it.
+// It runs before TOMLKit, whose parser has assertions that end the process over some malformed documents: it refuses
+// whatever has not the shape of TOML. What it lets pass may still be wrong in detail (a value's digits, a key given
+// twice); TOMLKit says that.
 
 /// A scanner over the document's UTF-8 bytes.
 struct TOMLPositions {
@@ -10,13 +10,21 @@ struct TOMLPositions {
     private var at = 0
     private var line = 1
     private var lines: [String: Int] = [:]
+    /// The first thing that is no TOML, and where.
+    private var failure: Failure?
     /// Elements so far of each array of tables.
     private var tableCounts: [String: Int] = [:]
 
+    struct Failure: Error, Equatable {
+        var line: Int
+        var message: String
+    }
+
     /// Lines by path: `""` for the root, `eal.main-core`, `port[1].addresses[0]`. A header's line is its table's.
-    static func lines(of text: String) -> [String: Int] {
+    static func lines(of text: String) throws(Failure) -> [String: Int] {
         var scanner = TOMLPositions(bytes: Array(text.utf8))
         scanner.document()
+        if let failure = scanner.failure { throw failure }
         return scanner.lines
     }
 
@@ -39,6 +47,10 @@ struct TOMLPositions {
     private mutating func step() {
         if current == UInt8(ascii: "\n") { line += 1 }
         at += 1
+    }
+
+    private mutating func fail(_ message: String, line: Int? = nil) {
+        if failure == nil { failure = Failure(line: line ?? self.line, message: message) }
     }
 
     private mutating func note(_ path: String) { if lines[path] == nil { lines[path] = line } }
@@ -78,7 +90,16 @@ struct TOMLPositions {
         let isArray = starts(with: "[[")
         step()
         if isArray { step() }
+        skipBlanks(newlines: false)
+        guard let byte = current, isBareKey(byte) || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "'") else {
+            fail("a table header needs a name; write [eal] or [[port]]")
+            return nil
+        }
         guard let keys = dottedKey(), let last = keys.last else { return nil }
+        guard starts(with: isArray ? "]]" : "]") else {
+            fail("a table header ends in \(isArray ? "]]" : "]")")
+            return nil
+        }
         var path = ""
         for key in keys.dropLast() {
             path = TOMLPositions.path(path, key)
@@ -92,7 +113,7 @@ struct TOMLPositions {
             path = TOMLPositions.path(path, index)
         }
         lines[path] = line
-        while let byte = current, byte == UInt8(ascii: "]") { step() }
+        for _ in 0..<(isArray ? 2 : 1) { step() }
         return path
     }
 
@@ -104,7 +125,10 @@ struct TOMLPositions {
             note(path)
         }
         skipBlanks(newlines: false)
-        guard current == UInt8(ascii: "=") else { return false }
+        guard current == UInt8(ascii: "=") else {
+            fail("an = is expected behind the key \(keys.joined(separator: "."))")
+            return false
+        }
         step()
         skipBlanks(newlines: false)
         return value(path)
@@ -114,14 +138,20 @@ struct TOMLPositions {
         var keys: [String] = []
         while true {
             skipBlanks(newlines: false)
-            guard let byte = current else { return nil }
+            guard let byte = current else {
+                fail("a key is expected")
+                return nil
+            }
             if byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "'") {
                 guard let key = string() else { return nil }
                 keys.append(key)
             } else {
                 let start = at
                 while let byte = current, isBareKey(byte) { at += 1 }
-                guard at > start else { return nil }
+                guard at > start else {
+                    fail("a key is expected: letters, digits, - and _")
+                    return nil
+                }
                 keys.append(String(decoding: bytes[start..<at], as: UTF8.self))
             }
             skipBlanks(newlines: false)
@@ -138,7 +168,11 @@ struct TOMLPositions {
     }
 
     private mutating func value(_ path: String) -> Bool {
-        guard let byte = current else { return false }
+        let start = at, firstLine = line
+        guard let byte = current else {
+            fail("a value is expected")
+            return false
+        }
         switch byte {
         case UInt8(ascii: "\""), UInt8(ascii: "'"):
             return string() != nil
@@ -147,7 +181,10 @@ struct TOMLPositions {
             var index = 0
             while true {
                 skipBlanks(newlines: true)
-                guard let byte = current else { return false }
+                guard let byte = current else {
+                    fail("the array is not closed; a ] is missing", line: firstLine)
+                    return false
+                }
                 if byte == UInt8(ascii: "]") {
                     step()
                     return true
@@ -165,7 +202,10 @@ struct TOMLPositions {
             step()
             while true {
                 skipBlanks(newlines: true)
-                guard let byte = current else { return false }
+                guard let byte = current else {
+                    fail("the inline table is not closed; a } is missing", line: firstLine)
+                    return false
+                }
                 if byte == UInt8(ascii: "}") {
                     step()
                     return true
@@ -177,8 +217,8 @@ struct TOMLPositions {
                 guard keyAndValue(in: path) else { return false }
             }
         default:
-            let start = at
             while let byte = current, !",]}#\n\r".utf8.contains(byte) { at += 1 }
+            if at == start { fail("a value is expected") }
             return at > start
         }
     }
@@ -186,6 +226,7 @@ struct TOMLPositions {
     /// Any of the four kinds of string; its text is right for keys, which have no line continuations.
     private mutating func string() -> String? {
         guard let quote = current else { return nil }
+        let firstLine = line
         let isBasic = quote == UInt8(ascii: "\"")
         let isMultiline = starts(with: isBasic ? "\"\"\"" : "'''")
         var text: [UInt8] = []
@@ -197,16 +238,17 @@ struct TOMLPositions {
                 while isMultiline, current == quote { step() }
                 return String(decoding: text, as: UTF8.self)
             }
-            if !isMultiline, byte == UInt8(ascii: "\n") { return nil }
+            if !isMultiline, byte == UInt8(ascii: "\n") { break }
             if isBasic, byte == UInt8(ascii: "\\") {
                 step()
-                guard let escaped = current else { return nil }
+                guard let escaped = current else { break }
                 text.append(escaped)
             } else {
                 text.append(byte)
             }
             step()
         }
+        fail("the string is not closed; a quote is missing", line: firstLine)
         return nil
     }
 }
