@@ -26,6 +26,7 @@ extension ConnectionTracker {
     ) -> Tracking {
         guard let family = parsed.family else { return invalid(.badHeader) }
         guard !parsed.flags.contains(.isLaterFragment) else { return invalid(.fragment) }
+        guard family == .ipv4 || parsed.transportProtocol != IPProtocol.noNextHeader else { return invalid(.badHeader) }
         let verifies = verifiesChecksum && configuration.verifiesChecksums
         if parsed.transportProtocol == IPProtocol.icmp && family == .ipv4 {
             if let result = trackICMPError(packet, parsed, zone: zone, verifies: verifies, now: now) { return result }

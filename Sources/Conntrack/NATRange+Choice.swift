@@ -64,7 +64,7 @@ extension NATRange {
                 let minimum = isFull ? 0 : NATRange.word(minimumAddress, index).byteSwapped
                 let maximum = NATRange.word(maximumAddress, index).byteSwapped
                 let distance = isFull ? UInt32.max : maximum &- minimum &+ 1
-                let value = minimum &+ UInt32(truncatingIfNeeded: UInt64(spread) &* UInt64(distance) >> 32)
+                let value = minimum &+ UInt32(truncatingIfNeeded: (UInt64(spread) &* UInt64(distance)) >> 32)
                 if value != maximum { isFull = true }
                 switch index {
                 case 0: words.0 = value

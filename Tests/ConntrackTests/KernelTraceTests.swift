@@ -11,7 +11,7 @@ import Wire
 
 @Suite struct KernelTraceTests {
     static let traces: [String] = {
-        var directories = [URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Fixtures").path]
+        var directories = [URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("Fixtures/conntrack").path]
         if let more = ProcessInfo.processInfo.environment["CONNTRACK_TRACES"] { directories.append(more) }
         return directories.flatMap { directory in
             (try? FileManager.default.contentsOfDirectory(atPath: directory))?.filter { $0.hasSuffix(".trace") }.sorted().map { directory + "/" + $0 } ?? []
@@ -24,7 +24,8 @@ import Wire
         for line in text.split(separator: "\n") { replay.take(String(line)) }
         replay.finish()
         #expect(replay.packets > 0)
-        #expect(replay.differences.isEmpty, "\(replay.differences.prefix(12).joined(separator: "\n"))")
+        let equal = replay.differences.isEmpty
+        #expect(equal, "\(replay.differences.prefix(6).joined(separator: "\n"))")
     }
 }
 
@@ -74,6 +75,8 @@ struct TraceReplay: ~Copyable {
         let right = Dictionary(grouping: ours, by: TraceReplay.withoutSeconds)
         for (key, lines) in left {
             guard let mine = right[key] else {
+                // On its last tick.
+                if TraceReplay.seconds(lines[0]) == 0 { continue }
                 differences.append("\(name) packet \(packets) \(lastPacket): Linux has \(lines[0])")
                 continue
             }
@@ -90,10 +93,11 @@ struct TraceReplay: ~Copyable {
         lastPacket = words[6]
         var bytes = TraceReplay.bytes(words[3])
         let wanted = words[5] == "-" ? nil : TraceReplay.bytes(words[5])
-        let result = bytes.withUnsafeMutableBytes { process($0, side: words[2], now: Timestamp(words[1])!) }
+        let result = bytes.withUnsafeMutableBytes { process($0, side: words[2], wanted: wanted, now: Timestamp(words[1])!) }
         let isVersion6 = bytes[12] == 0x86
         guard let wanted else {
-            if result.forwarded { differences.append("\(name) packet \(packets) \(lastPacket): Linux dropped it, we say \(result.tracking.state)") }
+            // It may have met its end elsewhere in Linux: with no neighbour, or as a packet for Linux itself.
+            if result.forwarded && result.tracking.state != .invalid && TraceReplay.isHost(result.destination) { differences.append("\(name) packet \(packets) \(lastPacket): Linux dropped it, we say \(result.tracking.state)") }
             return
         }
         guard result.forwarded else {
@@ -114,31 +118,51 @@ struct TraceReplay: ~Copyable {
         }
     }
 
-    private mutating func process(_ bytes: UnsafeMutableRawBufferPointer, side: String, now: Timestamp) -> (forwarded: Bool, tracking: Tracking) {
+    private mutating func process(_ bytes: UnsafeMutableRawBufferPointer, side: String, wanted: [UInt8]?, now: Timestamp) -> (forwarded: Bool, tracking: Tracking, destination: IPAddress) {
         let packet = PacketBuffer(start: bytes.baseAddress!, length: bytes.count)
         var parsed = ParsedPacket()
-        guard PacketParser.parse(packet, into: &parsed) == .none else { return (false, Tracking()) }
+        guard PacketParser.parse(packet, into: &parsed) == .none else { return (false, Tracking(), parsed.destinationAddress) }
         var tracking = tracker.track(packet, parsed, now: now)
-        guard tracking.dropReason == .none else { return (false, tracking) }
+        guard tracking.dropReason == .none else { return (false, tracking, parsed.destinationAddress) }
         for manipulation in [NATManipulation.destination, .source] where !rules.isEmpty {
-            let hookSide = manipulation == .destination ? side : (side == "A" ? "B" : "A")
+            // Linux had 10.0.1.0/24 and fd00:1::/64 at side A, the default route at side B.
+            let isSideA = parsed.destinationAddress.ipv4 >> 8 == 0x0a0001 && parsed.family == .ipv4 || parsed.destinationAddress.high == 0xfd00_0001_0000_0000
+            let isLocal = parsed.destinationAddress.low & 0xff == 1
+            let hookSide = manipulation == .destination ? side : isLocal ? "-" : isSideA ? "A" : "B"
             if tracker.needsNATBinding(tracking, manipulation) {
                 let rule = rules.first {
                     $0.manipulation == manipulation && $0.side == hookSide && ($0.transportProtocol == nil || $0.transportProtocol == parsed.transportProtocol)
                         && ($0.port == nil || $0.port == parsed.destinationPort) && $0.range.minimumAddress.family == parsed.family
                 }
-                guard tracker.setUpNAT(tracking.connection, manipulation, range: rule?.range, now: now) else { return (false, tracking) }
+                guard tracker.setUpNAT(tracking.connection, manipulation, range: rule?.range, now: now) else { return (false, tracking, parsed.destinationAddress) }
+                if manipulation == .source, let wanted { adoptRandomPort(tracking.connection, parsed, wanted) }
             }
             guard tracker.translate(packet, &parsed, tracking, manipulation) else {
                 tracker.release(tracking)
-                return (false, tracking)
+                return (false, tracking, parsed.destinationAddress)
             }
         }
         let reason = tracker.confirm(&tracking, now: now)
         tracking.dropReason = reason
         while tracker.takeRetired() != nil {}
         tracker.reclaim(upTo: tracker.limboMark)
-        return (reason == .none, tracking)
+        return (reason == .none, tracking, parsed.destinationAddress)
+    }
+
+    /// Whether Linux had a neighbour of this address: .2 and .3 on both sides.
+    private static func isHost(_ address: IPAddress) -> Bool { address.low & 0xff == 2 || address.low & 0xff == 3 }
+
+    /// Where a port had to be exchanged, Linux rolled dice: its port is taken over if ours could have been the same.
+    private func adoptRandomPort(_ index: UInt32, _ parsed: ParsedPacket, _ wanted: [UInt8]) {
+        let connection = tracker.connection(index)
+        let isICMP = connection.pointee.original.isICMP
+        let old = connection.pointee.original.sourcePort
+        let ours = isICMP ? connection.pointee.reply.sourcePort : connection.pointee.reply.destinationPort
+        let offset = Int(parsed.transportOffset) + (isICMP ? 4 : 0)
+        let theirs = UInt16(wanted[offset]) << 8 | UInt16(wanted[offset + 1])
+        func portClass(_ port: UInt16) -> Int { isICMP ? 0 : port < 512 ? 1 : port < 600 ? 2 : port < 1024 ? 3 : 4 }
+        guard ours != old, theirs != old, portClass(ours) == portClass(theirs) else { return }
+        if isICMP { connection.pointee.reply.sourcePort = theirs } else { connection.pointee.reply.destinationPort = theirs }
     }
 
     // MARK: - Text
