@@ -8,9 +8,7 @@ import Wire
 extension SlowPath {
     mutating func output(_ transit: inout Transit) -> Disposition {
         guard transit.egress != Transit.noPort, router.interfaces[transit.egress].exists else { return .dropped(.noRoute) }
-        let limit = transit.largestFragment > 0 && (transit.fragmentsHadDontFragment || transit.parsed.family == .ipv6)
-            ? min(transit.pathMTU, transit.largestFragment) : transit.pathMTU
-        if Int(transit.parsed.networkLength) > limit { return fragment(&transit, limit: limit) }
+        if needsFragmentation(transit) { return fragment(&transit) }
         return send(&transit)
     }
 

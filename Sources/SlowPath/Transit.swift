@@ -22,6 +22,8 @@ struct Transit {
     var largestFragment = 0
     /// Whether a fragment had DF set: then it leaves in pieces no larger than those it came in.
     var fragmentsHadDontFragment = false
+    /// The pieces that it came in, in the reassembler's memory.
+    var fragments = FragmentGeometry()
     /// The frame lies in the memory that the caller gave to `process`.
     var isInPlace: Bool
     /// The flow's key as the packet arrived, before any rewriting; nil if its kind is never cached.

@@ -14,7 +14,7 @@
     // Addresses
     case martianSource, martianDestination, multicastDestination
     // Fragments
-    case fragmentOverlap, fragmentTooLong, fragmentBadLength, fragmentTimeout, fragmentTableFull, fragmentTooMany
+    case fragmentOverlap, fragmentTooLong, fragmentBadLength, fragmentTimeout, fragmentTableFull, fragmentTooMany, fragmentHeaderTruncated, fragmentECNMismatch
     // ARP and neighbour discovery
     case arpMalformed, arpNotForUs, ndMalformed, ndBadHopLimit, neighbourUnresolved, neighbourQueueFull, neighbourTableFull
     // Connection tracking and NAT
