@@ -88,8 +88,7 @@ nt_nic_attach(uint16_t port, const struct nt_nic_profile *profile, uint32_t capa
 		return nt_nic_fail(error, ENOMEM, "emulated NIC");
 	}
 	memset(nic->heads, 0xff, heads * sizeof(uint32_t));
-	for (uint32_t i = 0; i < capacity; i++)
-		nic->rules[i].next = i + 1 < capacity ? i + 1 : nt_nic_end_of_chain;
+	nic->free_head = nt_nic_end_of_chain;
 	for (uint16_t i = 0; i < nic->queue_count; i++) {
 		nic->queues[i].nic = nic;
 		nic->queues[i].index = i;

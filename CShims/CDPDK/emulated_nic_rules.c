@@ -83,7 +83,8 @@ admit(const struct nt_nic *nic, const struct nt_flow_rule *rule, struct nt_flow_
 		return nt_nic_fail(error, ENOTSUP, "pattern item or mask not supported");
 	uint32_t rewrites = NT_DO_SET_MACS | NT_DO_SET_SOURCE | NT_DO_SET_DESTINATION | NT_DO_SET_SOURCE_PORT | NT_DO_SET_DESTINATION_PORT |
 	                    NT_DO_DECREMENT_TTL | NT_DO_SET_TTL | NT_DO_SET_DSCP;
-	if (rule->actions & ~profile->actions)
+	uint32_t actions = rule->family == 4 ? profile->actions : profile->actions & ~profile->actions_ipv4_only;
+	if (rule->actions & ~actions)
 		return nt_nic_fail(error, ENOTSUP, "action not supported");
 	if ((rule->actions & rewrites) && !(profile->dialects & (1u << rule->dialect)))
 		return nt_nic_fail(error, ENOTSUP, "rewrite actions of this kind are not supported");
@@ -117,7 +118,7 @@ static struct nt_nic_rule *
 rule_of(struct nt_nic *nic, uintptr_t handle)
 {
 	uint32_t index = (uint32_t)handle - 1, generation = (uint32_t)(handle >> 32);
-	if (index < nic->capacity && nic->rules[index].live && nic->rules[index].generation == generation)
+	if (index < nic->fresh && nic->rules[index].live && nic->rules[index].generation == generation)
 		return &nic->rules[index];
 	nic->stale_handles++;
 	return NULL;
@@ -181,9 +182,10 @@ nic_create(uint16_t port, const struct nt_flow_rule *rule, uintptr_t *handle, st
 	nic->creates++;
 	if (faults->create_every != 0 && nic->creates % faults->create_every == 0)
 		return nt_nic_fail(error, faults->create_errno ? faults->create_errno : EIO, "injected fault");
-	if (nic->free_head == nt_nic_end_of_chain)
+	bool reuse = nic->free_head != nt_nic_end_of_chain;
+	if (!reuse && nic->fresh == nic->capacity)
 		return nt_nic_fail(error, nic->profile->full_table_errno, "rule table full");
-	uint32_t index = nic->free_head;
+	uint32_t index = reuse ? nic->free_head : nic->fresh;
 	struct nt_nic_rule *slot = &nic->rules[index];
 	uint32_t next = slot->next;
 	prepare(slot, rule);
@@ -195,9 +197,14 @@ nic_create(uint16_t port, const struct nt_flow_rule *rule, uintptr_t *handle, st
 	slot->chained = slot->late = slot->restarted = false;
 	slot->base_packets = slot->base_bytes = 0;
 	memset(&slot->last_answer, 0, sizeof(slot->last_answer));
-	slot->last_answer.has_packets = slot->last_answer.has_bytes = 1;
+	slot->last_answer.has_packets = 1;
+	slot->last_answer.has_bytes = nic->profile->counts_bytes;
+	slot->answered = 0;
 	slot->frozen = faults->frozen_above != 0 && nic->used + 1 >= faults->frozen_above;
-	nic->free_head = next;
+	if (reuse)
+		nic->free_head = next;
+	else
+		nic->fresh++;
 	nic->used++;
 	slot->live = true;
 	bool lost = faults->lose_every != 0 && nic->creates % faults->lose_every == 0;
@@ -222,11 +229,13 @@ nic_query(uint16_t port, const struct nt_flow_rule *rule, uintptr_t handle, stru
 	nic->queries++;
 	if (nic->faults.query_every != 0 && nic->queries % nic->faults.query_every == 0)
 		return nt_nic_fail(error, EIO, "injected fault");
-	if (nic->faults.counters_stand) {
+	uint64_t now = __atomic_load_n(&nt_nic_time, __ATOMIC_RELAXED);
+	if (nic->faults.counters_stand || (slot->answered != 0 && now - slot->answered < nic->profile->counter_period)) {
 		*count = slot->last_answer;
 		return 0;
 	}
-	*count = (struct nt_flow_count){.has_packets = 1, .has_bytes = 1};
+	slot->answered = now;
+	*count = (struct nt_flow_count){.has_packets = 1, .has_bytes = nic->profile->counts_bytes};
 	uint64_t last_hit = 0;
 	for (uint16_t i = 0; i < nic->queue_count; i++) {
 		const struct nt_nic_counter *counter = &nic->queues[i].counters[slot - nic->rules];
@@ -237,8 +246,9 @@ nic_query(uint16_t port, const struct nt_flow_rule *rule, uintptr_t handle, stru
 		last_hit = RTE_MAX(last_hit, hit);
 	}
 	if (nic->profile->has_last_hit && count->packets != 0) {
-		uint64_t now = __atomic_load_n(&nt_nic_time, __ATOMIC_RELAXED);
 		count->idle_ns = now > last_hit ? now - last_hit : 0;
+		if (nic->profile->hit_granularity != 0)
+			count->idle_ns -= count->idle_ns % nic->profile->hit_granularity;
 		count->has_idle = 1;
 	}
 	if (nic->faults.counters_restart && !slot->restarted) {
@@ -248,6 +258,8 @@ nic_query(uint16_t port, const struct nt_flow_rule *rule, uintptr_t handle, stru
 	}
 	count->packets -= slot->base_packets;
 	count->bytes -= slot->base_bytes;
+	if (!count->has_bytes)
+		count->bytes = 0;
 	slot->last_answer = *count;
 	return 0;
 }
@@ -287,11 +299,11 @@ nic_flush(uint16_t port, struct nt_flow_error *error)
 		nic->faults.flush_failures--;
 		return nt_nic_fail(error, EIO, "injected fault");
 	}
-	for (uint32_t i = 0; i < nic->capacity; i++)
+	for (uint32_t i = 0; i < nic->fresh; i++)
 		if (nic->rules[i].live)
 			unchain(nic, &nic->rules[i]);
 	wait_for_readers(nic);
-	for (uint32_t i = 0; i < nic->capacity; i++)
+	for (uint32_t i = 0; i < nic->fresh; i++)
 		if (nic->rules[i].live)
 			release(nic, &nic->rules[i]);
 	return 0;
@@ -305,7 +317,7 @@ nt_nic_set_faults(uint16_t port, const struct nt_nic_faults *faults)
 		return;
 	nic->faults = *faults;
 	nic->creates = nic->queries = 0;
-	for (uint32_t i = 0; i < nic->capacity; i++)
+	for (uint32_t i = 0; i < nic->fresh; i++)
 		nic->rules[i].restarted = false;
 }
 
@@ -313,7 +325,7 @@ void
 nt_nic_settle(uint16_t port)
 {
 	struct nt_nic *nic = nt_nic_of(port);
-	for (uint32_t i = 0; nic != NULL && i < nic->capacity; i++)
+	for (uint32_t i = 0; nic != NULL && i < nic->fresh; i++)
 		if (nic->rules[i].live && nic->rules[i].late)
 			chain(nic, &nic->rules[i]);
 }
@@ -324,7 +336,7 @@ nt_nic_lose_rules(uint16_t port)
 	struct nt_nic *nic = nt_nic_of(port);
 	if (nic == NULL)
 		return;
-	for (uint32_t i = 0; i < nic->capacity; i++)
+	for (uint32_t i = 0; i < nic->fresh; i++)
 		if (nic->rules[i].live)
 			unchain(nic, &nic->rules[i]);
 	wait_for_readers(nic);

@@ -37,6 +37,7 @@ struct nt_nic_rule {
 	bool restarted;
 	uint64_t base_packets, base_bytes; // subtracted from what a query answers
 	struct nt_flow_count last_answer;
+	uint64_t answered; // when
 };
 
 // One writer per counter: the worker that polls the queue. Read by the control side with relaxed loads.
@@ -60,7 +61,8 @@ struct nt_nic {
 	uint16_t mtu;
 	const struct nt_nic_profile *profile;
 	uint32_t capacity, used;
-	uint32_t free_head; // chain of free slots by `next`
+	uint32_t free_head; // chain of slots given back, by `next`
+	uint32_t fresh;     // slots from here on were never used: their memory is not touched
 	uint64_t seed;
 	uint32_t head_mask;
 	uint32_t *heads; // atomic

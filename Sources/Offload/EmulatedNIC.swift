@@ -2,6 +2,7 @@
 //
 // Invariant: attach after the port's queues are configured and before its workers poll; detach after they stopped.
 import CDPDK
+import Wire
 
 /// A failure of the NIC or of its emulation, with errno and the driver's words.
 public struct OffloadError: Error, Sendable, CustomStringConvertible {
@@ -83,5 +84,12 @@ public enum EmulatedNIC {
         return Statistics(
             carriedPackets: raw.carried_packets, carriedBytes: raw.carried_bytes, droppedByRule: raw.dropped_by_rule,
             marked: raw.marked, lostAtTransmit: raw.lost_at_transmit, rules: raw.rules, staleHandles: raw.stale_handles)
+    }
+}
+
+extension OffloadPort {
+    /// The hairpin queue towards another port, if there is one. An emulated NIC has them between all its ports.
+    func hairpinQueue(to output: PortIndex) -> UInt16? {
+        hairpinQueues[output] ?? (nt_nic_profile_of(dpdkPort) != nil ? 0 : nil)
     }
 }

@@ -64,7 +64,7 @@ struct FlowRule {
         raw.output_kind = shape.outputKind
         raw.dialect = shape.dialect
         raw.output = output.dpdkPort
-        raw.output_queue = ingress.hairpinQueues[output.index] ?? 0
+        raw.output_queue = ingress.hairpinQueue(to: output.index) ?? 0
         raw.vlan_count = key.vlanCount
         raw.vlan = (key.outerVLAN, key.innerVLAN)
         raw.source_port = key.sourcePort

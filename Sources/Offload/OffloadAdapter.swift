@@ -46,6 +46,15 @@ struct OffloadAdapter {
         nextGrowth = now &+ OffloadAdapter.growthPeriod
     }
 
+    /// How full the table is believed to be, in per cent of what it is known to hold; 0 while that is not known.
+    var fill: Int { learnedCapacity.map { $0 > 0 ? rules * 100 / $0 : 100 } ?? 0 }
+
+    /// Whether one more rule would be refused here.
+    func isFull(now: Timestamp) -> Bool {
+        guard let capacity = learnedCapacity else { return false }
+        return rules >= capacity && now < nextGrowth
+    }
+
     func isPaused(now: Timestamp) -> Bool { now < pausedUntil }
     var resumeTime: Timestamp { pausedUntil }
 

@@ -136,7 +136,7 @@ struct OffloadTrial {
     /// The first way of forwarding that the NIC takes: with NAT if there is one, else routing alone.
     private func forwarding(_ shape: inout OffloadShape) -> OffloadShape? {
         var kinds = [NT_OUTPUT_REPRESENTED_PORT, NT_OUTPUT_PORT_ID]
-        if ingress.hairpinQueues[output.index] != nil { kinds.insert(NT_OUTPUT_HAIRPIN, at: 0) }
+        if ingress.hairpinQueue(to: output.index) != nil { kinds.insert(NT_OUTPUT_HAIRPIN, at: 0) }
         let routing = NT_DO_SET_MACS | NT_DO_COUNT | NT_DO_OUTPUT
         let nat = NT_DO_SET_SOURCE | NT_DO_SET_DESTINATION | NT_DO_SET_SOURCE_PORT | NT_DO_SET_DESTINATION_PORT
         for actions in [routing | nat, routing] {
@@ -197,7 +197,7 @@ struct OffloadTrial {
         rule.output_kind = shape.outputKind
         rule.dialect = shape.dialect
         rule.output = output.dpdkPort
-        rule.output_queue = ingress.hairpinQueues[output.index] ?? 0
+        rule.output_queue = ingress.hairpinQueue(to: output.index) ?? 0
         rule.tcp_flags_mask = TCPFlags.fin | TCPFlags.syn | TCPFlags.rst
         rule.traffic_class_mask = 0xfc
         rule.match_ttl = 64

@@ -30,16 +30,22 @@ extension OffloadManager {
     private func install(_ index: Int, now: Timestamp) {
         records[index].state = .installing
         records[index].lastPoll = now
-        records[index].farewell = .refused
-        guard create(index, \.reply, now: now), create(index, \.original, now: now) else {
-            return tearDown(index, refusal: records[index].refusal, now: now)
+        guard createBoth(index, now: now) else {
+            return tearDown(index, refusal: records[index].refusal, retryAfter: records[index].retryAfter, now: now)
         }
         records[index].state = .active
-        records[index].farewell = .removed
+        records[index].installedAt = now
+        records[index].packetsPerSecond = records[index].candidate.packetsPerSecond
         records[index].nextPoll = now &+ options.pollPeriod
         polling.append(index, serial: records[index].serial)
         account.installed += 1
         send(event(.installed, records[index].candidate, time: now))
+    }
+
+    /// Creates both rules, reply first; false with the record's refusal set and possibly one rule made.
+    func createBoth(_ index: Int, now: Timestamp) -> Bool {
+        makeRoom(index, now: now)
+        return create(index, \.reply, now: now) && create(index, \.original, now: now)
     }
 
     /// Creates one direction's rule; false with the record's refusal set.

@@ -16,16 +16,33 @@ extension OffloadManager {
             guard records[next.index].nextPoll <= now else { break }
             polling.removeFirst()
             polled += 1
-            credit(next.index, now: now, final: false)
-            let lastSeen = max(records[next.index].original.lastSeen, records[next.index].reply.lastSeen)
-            if options.idleTimeout > 0 && now > lastSeen && now - lastSeen >= options.idleTimeout {
-                tearDown(next.index, refusal: .withdrawn, now: now)
-                continue
-            }
+            poll(next.index, now: now)
+            guard records[next.index].serial == next.serial, records[next.index].state == .active else { continue }
             records[next.index].nextPoll = now &+ options.pollPeriod
             polling.append(next.index, serial: next.serial)
         }
         return polled
+    }
+
+    /// One poll of one flow: credit, rate, and whether it is still where it belongs.
+    private func poll(_ index: Int, now: Timestamp) {
+        let before = (records[index].original.totalPackets, records[index].reply.totalPackets)
+        let elapsed = now &- records[index].lastPoll
+        let creditable = backlog.isEmpty
+        credit(index, now: now, final: false)
+        let hits = (records[index].original.totalPackets &- before.0, records[index].reply.totalPackets &- before.1)
+        if elapsed > 0 {
+            let rate = (hits.0 &+ hits.1).multipliedFullWidth(by: 1_000_000_000)
+            let perSecond = rate.high < elapsed ? elapsed.dividingFullWidth(rate).quotient : .max
+            records[index].packetsPerSecond = UInt32(clamping: perSecond)
+        }
+        if creditable && (isLost(index, \.original, hits: hits.0) || isLost(index, \.reply, hits: hits.1)) {
+            return repair(index, now: now)
+        }
+        let lastSeen = max(records[index].original.lastSeen, records[index].reply.lastSeen)
+        if options.idleTimeout > 0 && now > lastSeen && now - lastSeen >= options.idleTimeout {
+            tearDown(index, refusal: .idle, now: now)
+        }
     }
 
     /// Credits both directions with what the NIC counted since the last credit.
@@ -52,7 +69,7 @@ extension OffloadManager {
             return false
         }
         // A counter that went backwards was reset by the NIC: it counts from zero.
-        let restarted = count.packets < it.creditedPackets || count.bytes < it.creditedBytes
+        let restarted = count.packets < it.creditedPackets || (count.has_bytes != 0 && count.bytes < it.creditedBytes)
         let packets = restarted ? count.packets : count.packets - it.creditedPackets
         let frameBytes = restarted ? count.bytes : count.bytes - it.creditedBytes
         guard packets > 0 else { return false }

@@ -28,6 +28,9 @@ extension OffloadManager {
             // An unknown flow was refused or removed already: its event is on the way.
             guard let index = recordOf[request.candidate.slot] else { return }
             tearDown(index, refusal: .withdrawn, now: now)
+        case .softwareHits:
+            guard let index = recordOf[request.candidate.slot] else { return }
+            if request.direction == 0 { records[index].original.softwareHit = true } else { records[index].reply.softwareHit = true }
         }
     }
 
@@ -45,12 +48,13 @@ extension OffloadManager {
             guard mirror(candidate) else { throw FlowRuleRefused(reason: .shape) }
             record.original = try direction(candidate.original, timeToLive: candidate.originalTimeToLive)
             record.reply = try direction(candidate.reply, timeToLive: candidate.replyTimeToLive)
+            guard isFastEnough(record, now: now) else { throw FlowRuleRefused(reason: .rate) }
             record.state = .wanted
             let index = insert(record)
             recordOf[candidate.slot] = index
             waiting.append(index, serial: records[index].serial)
         } catch {
-            let isTemporary = error.reason == .portDown
+            let isTemporary = error.reason == .portDown || error.reason == .rate
             refuse(candidate, error.reason, until: isTemporary ? now &+ OffloadManager.retryDelay : .max)
         }
     }
@@ -108,7 +112,10 @@ extension OffloadManager {
             refuse(record.candidate, record.refusal, until: record.retryAfter)
         } else {
             account.removed += 1
-            send(event(.removed, record.candidate, time: now))
+            account.removedFor[record.refusal, default: 0] += 1
+            var removed = event(.removed, record.candidate, time: record.retryAfter)
+            removed.refusal = record.refusal
+            send(removed)
         }
     }
 

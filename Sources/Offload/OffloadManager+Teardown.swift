@@ -11,30 +11,35 @@ extension OffloadManager {
     static let longestDestroyDelay: UInt64 = 10_000_000_000
     static let attemptsToFlush = 8
 
-    /// - Parameter refusal: the reason that a flow gets which was not installed yet.
-    func tearDown(_ index: Int, refusal: OffloadRefusal, now: Timestamp) {
+    /// Takes a flow out, or out of the waiting line, and sends its farewell with `refusal` as the reason.
+    /// - Parameter retryAfter: when a new offer makes sense.
+    func tearDown(_ index: Int, refusal: OffloadRefusal, retryAfter: Timestamp = 0, now: Timestamp) {
         switch records[index].state {
         case .none, .draining, .zombie:
             return
-        case .wanted:
+        case .wanted, .installing:
             records[index].farewell = .refused
-            records[index].refusal = refusal
-            records[index].retryAfter = now &+ OffloadManager.retryDelay
-        case .installing, .active:
-            break
+        case .active:
+            records[index].farewell = .removed
         }
+        records[index].refusal = refusal
+        records[index].retryAfter = max(now, retryAfter)
         records[index].state = .draining
         destroyBoth(index, now: now)
     }
 
     private func destroyBoth(_ index: Int, now: Timestamp) {
+        guard removeRules(index, now: now) else { return }
+        if records[index].state == .zombie { account.recoveredZombies += 1 }
+        conclude(index, now: now)
+    }
+
+    /// Credits and destroys both directions' rules. If one stays, the flow is a zombie: false.
+    func removeRules(_ index: Int, now: Timestamp) -> Bool {
         credit(index, now: now, final: true)
         let destroyed = (destroy(index, \.original, now: now), destroy(index, \.reply, now: now))
-        if destroyed.0 && destroyed.1 {
-            if records[index].state == .zombie { account.recoveredZombies += 1 }
-            conclude(index, now: now)
-            return
-        }
+        if destroyed.0 && destroyed.1 { return true }
+        if records[index].state == .active { records[index].farewell = .removed }
         if records[index].state != .zombie {
             records[index].state = .zombie
             zombies.append(index)
@@ -42,6 +47,7 @@ extension OffloadManager {
         let delay = OffloadManager.firstDestroyDelay << UInt64(min(records[index].destroyAttempts, 16))
         records[index].destroyAttempts += 1
         records[index].nextDestroy = now &+ min(delay, OffloadManager.longestDestroyDelay)
+        return false
     }
 
     /// - Returns: whether the direction has no rule any more.
@@ -61,6 +67,8 @@ extension OffloadManager {
     private func forget(_ index: Int, _ side: WritableKeyPath<OffloadRecord, OffloadDirection>) {
         guard records[index][keyPath: side].handle != 0 else { return }
         records[index][keyPath: side].handle = 0
+        records[index][keyPath: side].creditedPackets = 0
+        records[index][keyPath: side].creditedBytes = 0
         adapters[records[index][keyPath: side].adapter].rules -= 1
     }
 

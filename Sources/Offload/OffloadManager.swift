@@ -28,7 +28,16 @@ public struct OffloadClient: Sendable {
     /// Asks for the flow's rules to be removed; `removed` follows (or `refused` if they were never made).
     /// - Returns: false if the ring is full; try again later.
     public func withdraw(_ slot: OffloadSlot) -> Bool {
-        inbox.push(OffloadRequest(withdraw: slot))
+        inbox.push(OffloadRequest(.withdraw, of: slot))
+    }
+
+    /// Says that workers forwarded packets of an installed flow by its flow-cache entry, packets that its rule should
+    /// have taken. A rule that goes on counting nothing meanwhile was lost by the NIC: it is made anew once, and then
+    /// the flow is given up. A hint: false if the ring is full.
+    public func noteSoftwareHits(_ slot: OffloadSlot, direction: UInt8) -> Bool {
+        var request = OffloadRequest(.softwareHits, of: slot)
+        request.direction = direction
+        return inbox.push(request)
     }
 
     /// Hands every waiting event to `body`, oldest first. Credit comes before the `removed` of its flow.
@@ -45,19 +54,21 @@ public struct OffloadClient: Sendable {
 }
 
 struct OffloadRequest {
-    enum Kind: UInt8 { case offer, withdraw }
+    enum Kind: UInt8 { case offer, withdraw, softwareHits }
     var candidate: OffloadCandidate
     var kind: Kind
+    /// `softwareHits` only.
+    var direction: UInt8 = 0
 
     init(candidate: OffloadCandidate, kind: Kind) {
         self.candidate = candidate
         self.kind = kind
     }
 
-    init(withdraw slot: OffloadSlot) {
+    init(_ kind: Kind, of slot: OffloadSlot) {
         self.init(
             candidate: OffloadCandidate(slot: slot, replySlot: slot, original: FlowDescription(), reply: FlowDescription()),
-            kind: .withdraw)
+            kind: kind)
     }
 }
 
@@ -73,6 +84,9 @@ public final class OffloadManager: @unchecked Sendable {
     var waiting = RecordQueue()
     var polling = RecordQueue()
     var zombies: [Int] = []
+    /// Where the search for the slowest flows goes on.
+    var evictionCursor = 0
+    var evictionsLeft = 0
     /// Events that found the outbox full; while there are any, no new work is begun.
     var backlog: [OffloadEvent] = []
     var account = OffloadSummary()
@@ -117,6 +131,7 @@ public final class OffloadManager: @unchecked Sendable {
             done += takeRequests(now: now)
             done += retryZombies(now: now)
             done += pollDue(now: now)
+            evictionsLeft = options.evictionsPerRun
             done += installWaiting(now: now)
         }
         if now >= nextPublication { publish(now: now) }
@@ -200,6 +215,7 @@ public final class OffloadManager: @unchecked Sendable {
                 slot: record.candidate.slot, state: record.state, connection: record.candidate.original.connection,
                 packets: (record.original.totalPackets, record.reply.totalPackets),
                 bytes: (record.original.totalBytes, record.reply.totalBytes),
+                packetsPerSecond: record.packetsPerSecond,
                 lastSeen: max(record.original.lastSeen, record.reply.lastSeen))
         }
     }

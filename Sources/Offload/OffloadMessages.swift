@@ -28,6 +28,8 @@ import Wire
     /// TTL of the directions' packets as they arrive; 0 if unknown. Only NICs that cannot subtract need them.
     public var originalTimeToLive: UInt8 = 0
     public var replyTimeToLive: UInt8 = 0
+    /// Packets per second of both directions, measured in software; 0 if not known: taken while there is room.
+    public var packetsPerSecond: UInt32 = 0
     @inlinable public init(slot: OffloadSlot, replySlot: OffloadSlot, original: FlowDescription, reply: FlowDescription) {
         self.slot = slot
         self.replySlot = replySlot
@@ -40,6 +42,10 @@ import Wire
 @frozen public enum OffloadRefusal: UInt8, Sendable, CaseIterable {
     /// No port of the flow can carry it: capability trial failed or never ran.
     case capability
+    /// Slower than what deserves a rule now.
+    case rate
+    /// Rules were made twice and did nothing: the NIC lost them.
+    case lost
     /// Neither TCP nor UDP.
     case transportProtocol
     /// More than two VLAN tags, or directions that do not mirror each other.
@@ -62,8 +68,12 @@ import Wire
     case breaker
     /// The port is stopped or being flushed.
     case portDown
-    /// Withdrawn before its rules were made.
+    /// The slow path wanted it back.
     case withdrawn
+    /// No packet for the idle timeout.
+    case idle
+    /// A faster flow needed its place.
+    case evicted
     /// The flow is known already.
     case duplicate
 
@@ -71,6 +81,8 @@ import Wire
     public var text: String {
         switch self {
         case .capability: "port cannot carry flows"
+        case .rate: "too slow to deserve a rule"
+        case .lost: "the NIC lost its rules"
         case .transportProtocol: "neither TCP nor UDP"
         case .shape: "encapsulation or directions not supported"
         case .pathMTU: "path MTU below the ingress port's"
@@ -83,6 +95,8 @@ import Wire
         case .breaker: "adapter paused after failures"
         case .portDown: "port down"
         case .withdrawn: "withdrawn"
+        case .idle: "idle"
+        case .evicted: "made room for a faster flow"
         case .duplicate: "already offered"
         }
     }
@@ -101,13 +115,13 @@ import Wire
         /// flow's credit list (nft counters) and to the flow-cache entry's last-used time.
         case credit
         /// Both rules are gone and their last credit was sent. After the workers have passed a quiescent state
-        /// the slots and the NAT port may be used again.
+        /// the slots and the NAT port may be used again. `refusal` says why, `time` when a new offer makes sense.
         case removed
     }
     public var kind: Kind
     /// 0 original, 1 reply (credit only).
     public var direction: UInt8 = 0
-    /// Valid for `refused`.
+    /// Valid for `refused` and `removed`.
     public var refusal: OffloadRefusal = .capability
     public var slot: OffloadSlot
     public var replySlot: OffloadSlot

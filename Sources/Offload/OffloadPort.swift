@@ -47,6 +47,11 @@ public struct OffloadOptions: Sendable, Hashable {
     public var pollPeriod: UInt64 = 1_000_000_000
     /// Most counter queries of one `runOnce`.
     public var queriesPerRun = 512
+    /// Packets per second below which a flow is not worth a rule, while there is room; 0 to take every flow. As a port
+    /// fills from 70 to 95 % of what it is known to hold, the threshold rises to twice the rate of its slowest flows.
+    public var minimumRate: UInt32 = 0
+    /// Most flows that one `runOnce` evicts for faster ones.
+    public var evictionsPerRun = 4
     /// Most flows installed by one `runOnce`.
     public var installsPerRun = 64
     /// Rules per second that may be created on one port; 0 for no limit.

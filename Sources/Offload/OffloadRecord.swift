@@ -20,6 +20,10 @@ struct OffloadDirection {
     var totalPackets: UInt64 = 0
     var totalBytes: UInt64 = 0
     var lastSeen: Timestamp = 0
+    /// Software saw packets that this rule should have taken, since the last poll.
+    var softwareHit = false
+    /// Polls in a row that found software hits and no hit of the rule.
+    var suspicion = 0
 }
 
 struct OffloadRecord {
@@ -29,10 +33,15 @@ struct OffloadRecord {
     var serial: UInt32 = 0
     var original = OffloadDirection()
     var reply = OffloadDirection()
-    /// What the slow path is told when both rules are gone: `removed`, or `refused` with a reason.
+    /// What the slow path is told when both rules are gone: `removed` or `refused`, with a reason.
     var farewell = OffloadEvent.Kind.removed
     var refusal = OffloadRefusal.withdrawn
     var retryAfter: Timestamp = 0
+    var installedAt: Timestamp = 0
+    /// Of both directions, over the last poll period.
+    var packetsPerSecond: UInt32 = 0
+    /// The rules were made anew after a loss.
+    var wasRepaired = false
     var lastPoll: Timestamp = 0
     var nextPoll: Timestamp = 0
     /// Failed attempts to destroy, and when to try again.

@@ -50,10 +50,16 @@ public struct OffloadSummary: Sendable {
     public var carriedPackets: UInt64 = 0
     public var carriedBytes: UInt64 = 0
     public var recoveredZombies: UInt64 = 0
+    /// Flows that left for a faster one.
+    public var evicted: UInt64 = 0
+    /// Flows whose rules the NIC had lost, and that were installed anew.
+    public var repaired: UInt64 = 0
     /// Driver failures by call ("create", "query", "destroy") and errno name.
     public var failures: [String: UInt64] = [:]
     /// Refused candidates by reason.
     public var refused: [OffloadRefusal: UInt64] = [:]
+    /// Removed flows by reason.
+    public var removedFor: [OffloadRefusal: UInt64] = [:]
     public init() {}
 }
 
@@ -65,6 +71,8 @@ public struct OffloadFlowStatus: Sendable {
     /// Carried by hardware, original and reply.
     public var packets: (original: UInt64, reply: UInt64)
     public var bytes: (original: UInt64, reply: UInt64)
+    /// Packets per second of both directions over the last poll period.
+    public var packetsPerSecond: UInt32
     public var lastSeen: Timestamp
 }
 

@@ -14,16 +14,20 @@
 struct nt_nic_profile {
 	const char *name;
 	uint32_t match;    // NT_MATCH_* it accepts
-	uint32_t actions;  // NT_DO_* it accepts
+	uint32_t actions;  // NT_DO_* it accepts; for IPv6 less actions_ipv4_only
+	uint32_t actions_ipv4_only;
 	uint32_t dialects; // bit per nt_dialect
 	uint32_t outputs;  // bit per nt_output
 	uint32_t capacity; // rules
 	uint8_t families;  // bit 0 IPv4, bit 1 IPv6
 	uint8_t maximum_vlans;
 	uint8_t mark_bits;
-	uint8_t trims_padding;  // sends and counts frames without Ethernet padding
-	uint8_t has_last_hit;   // query tells when a rule was last hit
-	int full_table_errno; // what create answers when the table is full
+	uint8_t trims_padding;    // sends and counts frames without Ethernet padding
+	uint8_t counts_bytes;     // else packets only
+	uint8_t has_last_hit;     // query tells when a rule was last hit
+	uint64_t hit_granularity; // of that, in ns
+	uint64_t counter_period;  // a query sees counters as old as this, in ns
+	int full_table_errno;     // what create answers when the table is full
 };
 
 // The profile of that name; NULL if there is none. nt_nic_profile_at(i) lists them, NULL behind the last.
