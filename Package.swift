@@ -76,6 +76,9 @@ var targets: [Target] = floor("Wire")
 
 targets.append(.target(name: "CIntrinsics", path: "CShims/CIntrinsics", cSettings: [.unsafeFlags(["-Wall", "-Wextra"])]))
 
+// The rule-by-packet truth table, asked of the evaluator directly: no DPDK, no root.
+targets += [.executableTarget(name: "match-matrix", dependencies: ["Wire", "Ruleset", "Policy", "Conntrack"], swiftSettings: swiftTarget)]
+
 if !withoutDPDK {
     dependencies += [
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
