@@ -32,6 +32,9 @@ struct ReplayCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Who made the expected captures, for the last line of the report.", valueName: "text"))
     var reference = "the expected captures"
 
+    @Option(help: ArgumentHelp("Play this NIC at every port, whatever the configuration says: none or full.", valueName: "profile"))
+    var emulateOffload: Configuration.EmulatedOffload?
+
     @Flag(inversion: .prefixedNo, help: "Wait until a packet has left before the next one arrives.")
     var lockstep = true
 
@@ -39,7 +42,10 @@ struct ReplayCommand: ParsableCommand {
 
     func run() throws {
         try Failure.reporting {
-            let configuration = try file.load()
+            var configuration = try file.load()
+            if let emulateOffload {
+                for index in configuration.ports.indices { configuration.ports[index].emulateOffload = emulateOffload }
+            }
             try checkNames(configuration)
             let options = ReplayOptions(inputs: inputs.map { ReplayOptions.Input(port: $0.port, path: $0.path) }, outputDirectory: out, lockstep: lockstep)
             let summary = try Replayer.run(configuration: configuration, options: options)
@@ -85,6 +91,8 @@ struct ReplayCommand: ParsableCommand {
         guard wrong.isEmpty else { throw InputError(wrong.joined(separator: "\n")) }
     }
 }
+
+extension Configuration.EmulatedOffload: ExpressibleByArgument {}
 
 /// What `replay --json` prints: the summary's own keys, and `comparison`.
 private struct ReplayReport: Encodable {
