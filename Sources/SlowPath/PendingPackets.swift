@@ -16,6 +16,8 @@ struct PendingPacket {
 
 public struct PendingPackets: ~Copyable {
     static var slotBytes: Int { 9216 + 128 }
+    /// Memory that one waiting packet takes.
+    public static var bytesPerPacket: Int { slotBytes }
     private let memory: UnsafeMutableRawPointer
     private let slots: UnsafeMutablePointer<PendingPacket>
     private var free: Int32

@@ -130,7 +130,9 @@ public struct SlowPath: ~Copyable {
     /// Books how a packet ended, and lets go of a connection that never came to be.
     mutating func finish(_ disposition: Disposition, _ transit: borrowing Transit) {
         switch disposition {
-        case .forwarded: if transit.isOwn { statistics.generated &+= 1 } else { statistics.forwarded &+= 1 }
+        case .forwarded:
+            if transit.isOwn { statistics.generated &+= 1 } else { statistics.forwarded &+= 1 }
+            if !transit.isOwn, transit.tracking.state == .established { statistics.establishedPackets &+= 1 }
         case .delivered: statistics.delivered &+= 1
         case .held: statistics.held &+= 1
         case .dropped(let reason):

@@ -8,6 +8,8 @@ public struct SlowPathStatistics: ~Copyable {
     public var received: UInt64 = 0
     /// Packets of others that were sent on.
     public var forwarded: UInt64 = 0
+    /// Of these, packets of established connections: those that a worker might have forwarded.
+    public var establishedPackets: UInt64 = 0
     /// Packets for an own address that were consumed without an answer.
     public var delivered: UInt64 = 0
     /// Packets for an own address that were answered (echo, reset, ARP, neighbour discovery).

@@ -1,0 +1,105 @@
+// What the parts have counted, put together for reports.
+//
+// Invariant: called by the thread that owns the slow path; the workers' blocks are read with relaxed loads.
+import Configuration
+import DPDK
+import FlowCache
+import Offload
+import SlowPath
+import Wire
+
+extension Assembly {
+    func summary(now: Timestamp) -> ForwardingSummary {
+        var summary = ForwardingSummary()
+        summary.ports = portReports()
+        summary.packetsIn = summary.ports.reduce(0) { $0 + $1.packetsIn }
+        summary.packetsOut = summary.ports.reduce(0) { $0 + $1.packetsOut }
+        for reason in DropReason.allCases where reason != .none {
+            let dropped = path.pointee.statistics.dropped(reason) + statistics.reduce(0) { $0 + $1.value(drop: reason) }
+            if dropped > 0 { summary.drops[reason.name] = dropped }
+        }
+        summary.offload = offloadReport()
+        summary.flowCache = flowCacheReport(carried: summary.offload.carriedPackets)
+        summary.connections.current = UInt64(path.pointee.tracker.pointee.count)
+        summary.connections.max = UInt64(configuration.conntrack.max)
+        summary.connections.created = path.pointee.tracker.pointee.statistics.inserted
+        summary.connections.expired = path.pointee.tracker.pointee.statistics.expired
+        summary.counters = ruleset.counterReports()
+        return summary
+    }
+
+    func portReports() -> [PortReport] {
+        ports.enumerated().map { place, port in
+            var report = PortReport()
+            report.name = port.configuration.name
+            report.device = port.configuration.device
+            report.mac = "\(port.address)"
+            report.addresses = port.configuration.addresses.map { "\($0)" }
+            report.mtu = port.configuration.mtu
+            report.linkUp = port.device.link.isUp
+            let emulated = EmulatedNIC.statistics(port: port.device.id)
+            for block in statistics {
+                let counts = block.value(port: PortIndex(place))
+                report.packetsIn += counts.receivedPackets
+                report.bytesIn += counts.receivedBytes
+                report.packetsOut += counts.transmittedPackets
+                report.bytesOut += counts.transmittedBytes
+            }
+            _ = emulated
+            let device = port.device.statistics
+            report.missed = device.receiveMissed + device.receiveNoBuffer
+            report.errors = device.receiveErrors + device.sendErrors
+            return report
+        }
+    }
+
+    private func flowCacheReport(carried: UInt64) -> FlowCacheReport {
+        var report = FlowCacheReport()
+        report.mode = configuration.flowCache.mode.rawValue
+        let cache = path.pointee.flows.pointee.statistics
+        report.entries = UInt64(cache.ipv4Entries + cache.ipv6Entries)
+        report.capacity = UInt64(configuration.flowCache.entries * 3 / 2)
+        report.inserted = cache.inserted
+        report.removed = cache.removed
+        report.softwareHits = statistics.reduce(0) { $0 + $1.value(.hits) }
+        report.hardwareHits = carried
+        let slow = path.pointee.statistics.establishedPackets
+        report.establishedPackets = slow + report.softwareHits + report.hardwareHits
+        report.hitRate = report.establishedPackets == 0 ? 0 : Double(report.softwareHits + report.hardwareHits) / Double(report.establishedPackets)
+        let misses = statistics.reduce(0) { $0 + $1.value(.misses) }
+        if misses > 0 { report.punts["miss"] = misses }
+        for reason in FlowGuardReason.allCases {
+            let count = statistics.reduce(0) { $0 + $1.value(guard: reason) }
+            if count > 0 { report.punts[reason.name] = count }
+        }
+        return report
+    }
+
+    func offloadReport() -> OffloadReport {
+        var report = OffloadReport()
+        guard let manager else { return report }
+        let summary = manager.summary
+        report.active = UInt64(summary.active)
+        report.pending = UInt64(summary.pending)
+        report.zombies = UInt64(summary.zombies)
+        report.offered = summary.offered
+        report.installed = summary.installed
+        report.removed = summary.removed
+        for (refusal, count) in summary.refused { report.refused[refusal.text] = count }
+        report.failures = summary.failures
+        for port in summary.ports {
+            var line = OffloadReport.Port()
+            line.name = port.name
+            line.front = port.front
+            line.tier = port.tier.name
+            line.capability = port.capability
+            line.rules = UInt64(port.rules)
+            line.carriedPackets = port.carriedPackets
+            line.carriedBytes = port.carriedBytes
+            report.ports.append(line)
+            report.carriedPackets += port.carriedPackets
+            report.carriedBytes += port.carriedBytes
+        }
+        return report
+    }
+}
