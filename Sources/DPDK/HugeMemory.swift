@@ -54,3 +54,20 @@ public struct HugeMemory: ~Copyable, @unchecked Sendable {
         }
     }
 }
+
+extension HugeMemory {
+    /// Whether the machine has huge pages reserved that are free now, of any size.
+    public static var machineHasHugePages: Bool {
+        let root = "/sys/kernel/mm/hugepages"
+        guard let directory = opendir(root) else { return false }
+        defer { closedir(directory) }
+        while let entry = readdir(directory) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) { $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) } }
+            guard name.hasPrefix("hugepages-"), let file = fopen("\(root)/\(name)/free_hugepages", "r") else { continue }
+            defer { fclose(file) }
+            var digits = [CChar](repeating: 0, count: 32)
+            if fgets(&digits, 32, file) != nil, atoi(digits) > 0 { return true }
+        }
+        return false
+    }
+}

@@ -43,4 +43,6 @@ public enum Clock {
     @inlinable @inline(__always) public static func pause() { rte_pause() }
     /// Gives the CPU to whoever else is mapped to it: for idle loops where lcores share a CPU.
     @inlinable public static func yield() { sched_yield() }
+    /// Sleeps: for loops of the control plane that have nothing to do.
+    public static func rest(microseconds: UInt32) { usleep(microseconds) }
 }

@@ -1,6 +1,7 @@
 // From the configuration's words to the parts' own settings.
 import Configuration
 import Conntrack
+import DPDK
 import SlowPath
 
 extension TrackerConfiguration {
@@ -42,5 +43,29 @@ extension SlowPathSettings {
         // A sweep's share of a second, as packets: what `minimum-rate` asks, and no fewer than `minimum-packets`.
         offloadThreshold = configuration.offload.tier == .none ? 0
             : UInt64(max(1, min(configuration.offload.minimumPackets, configuration.offload.minimumRate / 10)))
+    }
+}
+
+extension Configuration {
+    /// Packet buffers for every descriptor, ring and burst, unless the configuration says how many.
+    var packetBuffersNeeded: Int {
+        guard worker.packetBuffers == 0 else { return worker.packetBuffers }
+        let workers = eal.workerCores.count
+        let descriptors = ports.reduce(0) { sum, port in
+            sum + port.rxDescriptors * max(1, port.rxQueues == 0 ? workers : port.rxQueues) + port.txDescriptors * max(1, port.txQueues == 0 ? workers : port.txQueues)
+        }
+        // Five rings a worker, and what bursts and per-lcore caches hold.
+        return descriptors + workers * 5 * worker.puntRing + (workers + 3) * 1024
+    }
+}
+
+extension Configuration.EAL {
+    /// `auto`: huge pages if the machine has reserved some.
+    var usesHugePages: Bool {
+        switch hugePages {
+        case .on: true
+        case .off: false
+        case .auto: HugeMemory.machineHasHugePages
+        }
     }
 }

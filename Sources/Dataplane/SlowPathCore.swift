@@ -166,4 +166,13 @@ public struct SlowPathCore: ~Copyable {
         }
         if let offload { _ = offload.serve(path, now: now) }
     }
+
+    /// The same at the end, when no worker runs any more.
+    public mutating func settleStopped(now: Timestamp) {
+        if let offload { _ = offload.serve(path, now: now) }
+        path.pointee.creditAllFlows(now: now)
+        if isGraceOpen { path.pointee.endGracePeriod(now: now) }
+        isGraceOpen = false
+        if path.pointee.beginGracePeriod() { path.pointee.endGracePeriod(now: now) }
+    }
 }
