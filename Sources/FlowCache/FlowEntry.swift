@@ -79,7 +79,7 @@ public enum FlowEntryOffset {
 }
 
 extension UnsafeMutableRawPointer {
-    @inlinable @inline(__always) func atomic16(_ offset: Int) -> UnsafeMutablePointer<Atomic<UInt16>> {
+    @inlinable @inline(__always) public func atomic16(_ offset: Int) -> UnsafeMutablePointer<Atomic<UInt16>> {
         (self + offset).assumingMemoryBound(to: Atomic<UInt16>.self)
     }
     @inlinable @inline(__always) public func atomic32(_ offset: Int) -> UnsafeMutablePointer<Atomic<UInt32>> {
