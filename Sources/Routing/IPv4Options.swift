@@ -1,0 +1,167 @@
+// IPv4 options of packets from the wire: checked behind prerouting and the route lookup, with a parameter problem for
+// what is wrong (ip_options_compile), and filled in on the way out (ip_forward_options).
+//
+// Record route and timestamp are written to, as Linux does. Source routing is refused (accept_source_route=0). Router
+// alert and unknown options pass. Answers do not carry the options of what they answer (Linux echoes some of them).
+//
+// Invariant: only bytes of the options are changed, within the header that the parser has checked; the header checksum
+// is right afterwards, and the transport checksum does not depend on them.
+import Wire
+
+/// What the second step has to know of the first.
+public struct IPv4OptionState: Sendable {
+    /// Offset from the IP header of a record route option that took our address; 0 if there is none.
+    var recordRoute = 0
+    public init() {}
+}
+
+extension Router {
+    private enum Option {
+        static let end: UInt8 = 0, noOperation: UInt8 = 1, recordRoute: UInt8 = 7, timestamp: UInt8 = 68, looseSourceRoute: UInt8 = 131
+        static let cipso: UInt8 = 134, strictSourceRoute: UInt8 = 137, routerAlert: UInt8 = 148
+    }
+
+    /// Checks and updates the options of a packet that has come in.
+    ///
+    /// - Parameters:
+    ///   - localAddress: our address towards the packet's sender (`errorSource`).
+    ///   - millisecondsOfDay: since midnight UT, for timestamps.
+    ///   - error: set if a parameter problem is to be sent.
+    /// - Returns: `.none` or `.ipv4BadOption`.
+    public func receiveOptions(
+        _ packet: PacketBuffer, _ parsed: ParsedPacket, localAddress: IPAddress, millisecondsOfDay: UInt32, state: inout IPv4OptionState, error: inout ICMPError?
+    ) -> DropReason {
+        let start = Int(parsed.networkOffset)
+        let end = start + Int(parsed.networkHeaderLength)
+        guard parsed.family == .ipv4, end > start + 20 else { return .none }
+        var option = start + 20
+        var changed = false
+        var seen: (recordRoute: Bool, timestamp: Bool, sourceRoute: Bool, cipso: Bool) = (false, false, false, false)
+        var problem: Int? = nil
+        walk: while option < end {
+            let type = packet.load8(option)
+            if type == Option.end {
+                // Nothing but zeros may follow.
+                for byte in option..<end where packet.load8(byte) != 0 {
+                    packet.store8(0, at: byte)
+                    changed = true
+                }
+                break
+            }
+            if type == Option.noOperation {
+                option += 1
+                continue
+            }
+            guard option + 2 <= end else {
+                problem = option
+                break
+            }
+            let length = Int(packet.load8(option + 1))
+            guard length >= 2, option + length <= end else {
+                problem = option
+                break
+            }
+            switch type {
+            case Option.looseSourceRoute, Option.strictSourceRoute:
+                problem = seen.sourceRoute ? option : length < 3 ? option + 1 : packet.load8(option + 2) < 4 ? option + 2 : nil
+                seen.sourceRoute = true
+            case Option.recordRoute:
+                let pointer = length >= 3 ? packet.load8(option + 2) : 0
+                problem = seen.recordRoute ? option : record(packet, option, length, localAddress, &changed)
+                if problem == nil, packet.load8(option + 2) != pointer { state.recordRoute = option - start }
+                seen.recordRoute = true
+            case Option.timestamp:
+                problem = seen.timestamp ? option : stamp(packet, option, length, localAddress, millisecondsOfDay, &changed)
+                seen.timestamp = true
+            case Option.routerAlert:
+                if length < 4 { problem = option + 1 }
+            case Option.cipso:
+                problem = seen.cipso ? option : cipsoProblem(packet, option, length)
+                seen.cipso = true
+            default: break
+            }
+            if problem != nil { break walk }
+            option += length
+        }
+        if let problem {
+            error = .parameterProblem(ipv4: UInt8(truncatingIfNeeded: problem - start))
+            return .ipv4BadOption
+        }
+        if seen.sourceRoute { return .ipv4BadOption }
+        if changed { Checksum.fillIPv4Header(packet.start + start, length: end - start) }
+        return .none
+    }
+
+    /// Writes into a record route option the address that the packet leaves from.
+    public func forwardOptions(_ packet: PacketBuffer, _ parsed: ParsedPacket, state: IPv4OptionState, outgoingAddress: IPAddress) {
+        guard state.recordRoute != 0 else { return }
+        let start = Int(parsed.networkOffset)
+        let option = start + state.recordRoute
+        let pointer = Int(packet.load8(option + 2))
+        guard pointer >= 8, pointer - 1 <= Int(packet.load8(option + 1)), option + pointer - 1 <= start + Int(parsed.networkHeaderLength) else { return }
+        packet.store32(outgoingAddress.ipv4, at: option + pointer - 5)
+        Checksum.fillIPv4Header(packet.start + start, length: Int(parsed.networkHeaderLength))
+    }
+
+    /// Record route (RFC 791): adds our address if there is room. Returns the offset of what is wrong.
+    private func record(_ packet: PacketBuffer, _ option: Int, _ length: Int, _ address: IPAddress, _ changed: inout Bool) -> Int? {
+        guard length >= 3 else { return option + 1 }
+        let pointer = Int(packet.load8(option + 2))
+        guard pointer >= 4 else { return option + 2 }
+        guard pointer <= length else { return nil }
+        guard pointer + 3 <= length else { return option + 2 }
+        packet.store32(address.ipv4, at: option + pointer - 1)
+        packet.store8(UInt8(pointer + 4), at: option + 2)
+        changed = true
+        return nil
+    }
+
+    /// Timestamp (RFC 791): time alone, with our address, or only if the next address is ours; else counts the overflow.
+    private func stamp(_ packet: PacketBuffer, _ option: Int, _ length: Int, _ address: IPAddress, _ milliseconds: UInt32, _ changed: inout Bool) -> Int? {
+        guard length >= 4 else { return option + 1 }
+        let pointer = Int(packet.load8(option + 2))
+        guard pointer >= 5 else { return option + 2 }
+        let flags = packet.load8(option + 3)
+        guard pointer <= length else {
+            guard flags & 15 != 3 else { return nil }
+            let overflow = flags >> 4
+            guard overflow < 15 else { return option + 3 }
+            packet.store8(flags & 15 | (overflow + 1) << 4, at: option + 3)
+            changed = true
+            return nil
+        }
+        guard pointer + 3 <= length else { return option + 2 }
+        switch flags & 15 {
+        case 0:
+            packet.store32(milliseconds, at: option + pointer - 1)
+            packet.store8(UInt8(pointer + 4), at: option + 2)
+        case 1:
+            guard pointer + 7 <= length else { return option + 2 }
+            packet.store32(address.ipv4, at: option + pointer - 1)
+            packet.store32(milliseconds, at: option + pointer + 3)
+            packet.store8(UInt8(pointer + 8), at: option + 2)
+        case 3:
+            guard pointer + 7 <= length else { return option + 2 }
+            guard interfaces.kind(of: packet.loadAddress(.ipv4, option + pointer - 1)) != .none else { return nil }
+            packet.store32(milliseconds, at: option + pointer + 3)
+            packet.store8(UInt8(pointer + 8), at: option + 2)
+        default: return nil
+        }
+        changed = true
+        return nil
+    }
+
+    /// The form of a CIPSO option (cipso_v4_validate without NetLabel): a domain, and tags that fit.
+    private func cipsoProblem(_ packet: PacketBuffer, _ option: Int, _ length: Int) -> Int? {
+        guard length >= 8 else { return option + 1 }
+        guard packet.load32(option + 2) != 0 else { return option + 2 }
+        var tag = 6
+        while tag < length {
+            guard tag + 1 < length else { return option + tag }
+            let tagLength = Int(packet.load8(option + tag + 1))
+            guard tagLength > 0, tagLength <= length - tag else { return option + tag + 1 }
+            tag += tagLength
+        }
+        return nil
+    }
+}
