@@ -5,13 +5,16 @@
 // alert and unknown options pass. Answers do not carry the options of what they answer (Linux echoes some of them).
 //
 // Invariant: only bytes of the options are changed, within the header that the parser has checked; the header checksum
-// is right afterwards, and the transport checksum does not depend on them.
+// is right behind the second step, and the transport checksum does not depend on them.
 import Wire
 
 /// What the second step has to know of the first.
 public struct IPv4OptionState: Sendable {
     /// Offset from the IP header of a record route option that took our address; 0 if there is none.
     var recordRoute = 0
+    /// Bytes were changed: `forwardOptions` makes the header checksum right. Linux leaves it wrong until then, which shows
+    /// where an error quotes the header.
+    var isChanged = false
     public init() {}
 }
 
@@ -88,19 +91,20 @@ extension Router {
             return .ipv4BadOption
         }
         if seen.sourceRoute { return .ipv4BadOption }
-        if changed { Checksum.fillIPv4Header(packet.start + start, length: end - start) }
+        state.isChanged = changed
         return .none
     }
 
-    /// Writes into a record route option the address that the packet leaves from.
+    /// Writes into a record route option the address that the packet leaves from, and the header checksum.
     public func forwardOptions(_ packet: PacketBuffer, _ parsed: ParsedPacket, state: IPv4OptionState, outgoingAddress: IPAddress) {
-        guard state.recordRoute != 0 else { return }
+        guard state.isChanged else { return }
         let start = Int(parsed.networkOffset)
+        defer { Checksum.fillIPv4Header(packet.start + start, length: Int(parsed.networkHeaderLength)) }
+        guard state.recordRoute != 0 else { return }
         let option = start + state.recordRoute
         let pointer = Int(packet.load8(option + 2))
         guard pointer >= 8, pointer - 1 <= Int(packet.load8(option + 1)), option + pointer - 1 <= start + Int(parsed.networkHeaderLength) else { return }
         packet.store32(outgoingAddress.ipv4, at: option + pointer - 5)
-        Checksum.fillIPv4Header(packet.start + start, length: Int(parsed.networkHeaderLength))
     }
 
     /// Record route (RFC 791): adds our address if there is room. Returns the offset of what is wrong.

@@ -14,21 +14,13 @@ extension SlowPath {
             if let ended = run(chain, &transit) { return ended }
         }
         let isForUs = router.interfaces.isOwn(message.targetAddress)
-        let isSenderValid = !message.senderAddress.isUnspecified && !message.senderAddress.isMulticast && !router.interfaces.isOwn(message.senderAddress)
-        if isSenderValid {
-            // A request to us makes an entry; an answer completes one (arp_accept=0: nothing else makes one).
-            router.neighbours.update(
-                message.senderAddress, port: transit.ingress, mac: message.senderMAC, isConfirmation: message.operation == ARPMessage.reply && transit.context.packetType == PacketType.host,
-                mayCreate: isForUs && message.operation == ARPMessage.request, overrides: true, now: transit.now)
-        }
+        let received = router.receive(message, port: transit.ingress, isToUs: transit.context.packetType == PacketType.host, now: transit.now)
         defer { serveNeighbours(now: transit.now) }
-        guard isForUs, message.operation == ARPMessage.request else { return isForUs ? .delivered : .dropped(.arpNotForUs) }
+        guard let answer = received else { return isForUs ? .delivered : .dropped(.arpNotForUs) }
         guard var room = outbox.reserve(64) else { return .dropped(.noBuffer) }
-        let own = router.interfaces[transit.ingress].mac
-        let answer = ARPMessage(operation: ARPMessage.reply, senderMAC: own, senderAddress: message.targetAddress, targetMAC: message.senderMAC, targetAddress: message.senderAddress)
         var link = answerLink(transit)
         link.destination = message.senderMAC
-        link.source = own
+        link.source = answer.senderMAC
         room.length = answer.build(into: room, link: link)
         guard room.length > 0 else { return .dropped(.noBuffer) }
         outbox.commit(room, to: transit.ingress)
@@ -41,24 +33,7 @@ extension SlowPath {
         let defect = NeighbourMessage.read(transit.packet, transit.parsed, into: &message)
         guard defect == .none else { return .dropped(defect) }
         defer { serveNeighbours(now: transit.now) }
-        if message.type == NeighbourMessage.advertisement {
-            router.neighbours.update(
-                message.target, port: transit.ingress, mac: message.linkAddress, isConfirmation: message.isSolicited, mayCreate: false,
-                overrides: message.overrides, weakly: true, isRouter: message.isRouter, now: transit.now)
-            return .delivered
-        }
-        guard router.interfaces.isOwn(message.target) else { return .delivered }
-        let isDuplicateCheck = message.source.isUnspecified
-        if !isDuplicateCheck, let mac = message.linkAddress {
-            router.neighbours.update(message.source, port: transit.ingress, mac: mac, isConfirmation: false, mayCreate: true, overrides: true, now: transit.now)
-        }
-        let own = router.interfaces[transit.ingress].mac
-        let allNodes = IPAddress(ipv6High: 0xff02_0000_0000_0000, low: 1)
-        var answer = NeighbourMessage(
-            type: NeighbourMessage.advertisement, source: message.target, destination: isDuplicateCheck ? allNodes : message.source, target: message.target, linkAddress: own)
-        answer.isRouter = true
-        answer.isSolicited = !isDuplicateCheck
-        answer.overrides = true
+        guard let answer = router.receive(message, port: transit.ingress, now: transit.now) else { return .delivered }
         guard var room = outbox.reserve(128) else { return .dropped(.noBuffer) }
         room.length = answer.build(into: room, link: answerLink(transit))
         if room.length > 0 { sendOwn(room, transit) }

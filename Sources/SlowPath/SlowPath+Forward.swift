@@ -18,6 +18,7 @@ extension SlowPath {
         }
         decrementTimeToLive(&transit)
         if let ended = runHook(.forward, &transit) { return ended }
+        forwardOptions(transit)
         return postroute(&transit)
     }
 

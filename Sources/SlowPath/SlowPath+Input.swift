@@ -18,6 +18,7 @@ extension SlowPath {
             return transit.parsed.etherType == EtherType.arp ? receiveARP(&transit) : .dropped(.unknownEtherType)
         }
         trimPadding(&transit)
+        if let ended = checkHopByHop(transit) { return ended }
         transit.arrivalKey = FlowKey(parsed: transit.parsed, ingress: transit.ingress)
         transit.arrivalTCPFlags = transit.parsed.tcpFlags
         transit.arrivalTrafficClass = transit.parsed.trafficClass
@@ -31,6 +32,7 @@ extension SlowPath {
         let martian = router.checkIngress(source: parsed.sourceAddress, destination: parsed.destinationAddress)
         guard martian == .none else { return .dropped(martian) }
         let result = router.route(to: parsed.destinationAddress, ingress: transit.ingress, flowHash: flowHash(parsed))
+        if let ended = receiveOptions(&transit) { return ended }
         switch result.kind {
         case .local, .broadcast: return input(&transit)
         case .multicast: return router.interfaces.isMember(of: parsed.destinationAddress, port: transit.ingress) ? input(&transit) : .dropped(.multicastDestination)

@@ -4,6 +4,7 @@
 import Conntrack
 import FlowCache
 import Policy
+import Routing
 import Wire
 
 struct Transit {
@@ -22,6 +23,8 @@ struct Transit {
     var largestFragment = 0
     /// Whether a fragment had DF set: then it leaves in pieces no larger than those it came in.
     var fragmentsHadDontFragment = false
+    /// IPv4 options that are to be completed on the way out.
+    var options = IPv4OptionState()
     /// The pieces that it came in, in the reassembler's memory.
     var fragments = FragmentGeometry()
     /// The frame lies in the memory that the caller gave to `process`.
