@@ -65,6 +65,11 @@ extension Connection {
         return "{\(fields)}"
     }
 
+    /// `tcp`, `udp`, ...; `unknown` for protocols without a name.
+    public var protocolName: String { Connection.protocolName(transportProtocol) }
+    /// TCP state as Linux names it: `ESTABLISHED`.
+    public var stateName: String { Connection.stateName(tcpState) }
+
     static func protocolName(_ number: UInt8) -> String {
         switch number {
         case IPProtocol.tcp: "tcp"

@@ -24,7 +24,7 @@ extension Assembly {
         summary.connections.max = UInt64(configuration.conntrack.max)
         summary.connections.created = path.pointee.tracker.pointee.statistics.inserted
         summary.connections.expired = path.pointee.tracker.pointee.statistics.expired
-        summary.counters = ruleset.counterReports()
+        summary.counters = ruleset.counterReports(now: now)
         return summary
     }
 
@@ -37,7 +37,6 @@ extension Assembly {
             report.addresses = port.configuration.addresses.map { "\($0)" }
             report.mtu = port.configuration.mtu
             report.linkUp = port.device.link.isUp
-            let emulated = EmulatedNIC.statistics(port: port.device.id)
             for block in statistics {
                 let counts = block.value(port: PortIndex(place))
                 report.packetsIn += counts.receivedPackets
@@ -45,7 +44,6 @@ extension Assembly {
                 report.packetsOut += counts.transmittedPackets
                 report.bytesOut += counts.transmittedBytes
             }
-            _ = emulated
             let device = port.device.statistics
             report.missed = device.receiveMissed + device.receiveNoBuffer
             report.errors = device.receiveErrors + device.sendErrors

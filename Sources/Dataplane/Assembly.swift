@@ -77,7 +77,7 @@ final class Assembly {
         settings.wallClockOffset = wallClockOffset
         path = .allocate(capacity: 1)
         path.initialize(to: SlowPath(settings: settings, tracker: tracker, flows: flows, ruleset: ruleset.compiled, router: router,
-                                     reassembler: Reassembler()))
+                                     reassembler: Reassembler(limits: ReassemblyLimits(configuration.reassembly), seed: seed &+ 3)))
 
         let manager = Assembly.offloadManager(configuration, ports)
         self.manager = manager

@@ -1,9 +1,11 @@
 // The ruleset in force: what it says, and the program compiled from it.
 //
-// Invariant: `compiled` was made from `value`. A change is checked and compiled aside; only then both are replaced.
+// Invariant: `compiled` was made from `value`. A change is checked and compiled aside; only then both are replaced, on
+// the slow-path core, between two packets.
 import Configuration
 import Policy
 import Ruleset
+import Wire
 
 final class LiveRuleset {
     let file: String?
@@ -15,12 +17,12 @@ final class LiveRuleset {
 
     /// Loads and compiles the configured file; without one, everything is accepted.
     /// - Throws: `InputError` with nft's own error text.
-    init(configuration: Configuration) throws {
+    init(configuration: Configuration, seed: UInt64, now: Timestamp) throws {
         file = configuration.ruleset.file
         let interfaces = configuration.ports.enumerated().map { place, port in Interface(name: port.name, index: UInt32(place + 1)) }
         self.interfaces = interfaces
         value = try configuration.ruleset.file.map { try LiveRuleset.load($0, interfaces) } ?? RulesetValue()
-        compiled = CompiledRuleset(interfaces: interfaces)
+        compiled = CompiledRuleset(value, interfaces: interfaces, seed: seed, now: now)
     }
 
     static func load(_ file: String, _ interfaces: [Interface]) throws -> RulesetValue {
@@ -29,6 +31,31 @@ final class LiveRuleset {
         return result.value
     }
 
+    /// Puts a change in force. Slow-path core only.
+    func adopt(_ value: RulesetValue, _ compiled: CompiledRuleset) {
+        self.value = value
+        self.compiled = compiled
+        generation += 1
+    }
+
     /// The counters that the ruleset has now, in its order.
-    func counterReports() -> [CounterReport] { [] }
+    func counterReports(now: Timestamp) -> [CounterReport] {
+        var reports: [CounterReport] = []
+        for table in compiled.currentValue(now: now).tables {
+            let name = "\(table.family.rawValue) \(table.name)"
+            for object in table.objects {
+                guard case .counter(let packets, let bytes) = object.value else { continue }
+                reports.append(CounterReport(table: name, name: object.name, packets: packets, bytes: bytes))
+            }
+            for chain in table.chains {
+                for rule in chain.rules {
+                    for case .counter(let packets, let bytes) in rule.statements {
+                        reports.append(CounterReport(
+                            table: name, chain: chain.name, rule: rule.location.text, line: rule.location.line > 0 ? rule.location.line : nil, packets: packets, bytes: bytes))
+                    }
+                }
+            }
+        }
+        return reports
+    }
 }

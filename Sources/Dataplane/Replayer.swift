@@ -15,7 +15,7 @@ public enum Replayer {
     /// Feeds the captures to the ports, writes what the ports send, and gives the totals.
     /// - Throws: `InputError` for a ruleset or a capture that cannot be used, `DPDKError` for what the machine cannot do.
     public static func run(configuration: Configuration, options: ReplayOptions) throws -> ForwardingSummary {
-        let ruleset = try LiveRuleset(configuration: configuration)
+        let ruleset = try LiveRuleset(configuration: configuration, seed: configuration.seed ?? ReplayRun.seed, now: 0)
         _ = try EAL.start(.small(memoryMB: max(256, configuration.eal.memoryMB), workers: 1))
         defer { EAL.stop() }
         let run = try ReplayRun(configuration: configuration, options: options, ruleset: ruleset)
@@ -41,6 +41,8 @@ private final class ReplayRun {
     private var firstTime: Timestamp = 0
     private var now: Timestamp = 0
     private var nextClock: Timestamp = 0
+    /// Of a configuration without a seed: a replay is the same every time.
+    static var seed: UInt64 { 0x6e65_6564_6c65 }
     /// How often the clockwork runs in capture time.
     private static var clockPeriod: UInt64 { 10_000_000 }
 
@@ -103,7 +105,7 @@ private final class ReplayRun {
         }
         // The captures' clock is the wall clock as well.
         assembly = try Assembly(configuration: configuration, ports: assembled, pool: pool, ruleset: ruleset, workerCount: 1, isThreaded: false,
-                                seed: configuration.seed ?? 0x6e65_6564_6c65, wallClockOffset: 0)
+                                seed: configuration.seed ?? ReplayRun.seed, wallClockOffset: 0)
         for port in ports { try port.device.start() }
         now = sources.filter { !$0.isAtEnd }.map(\.timestamp).min() ?? 1_000_000_000
         firstTime = now

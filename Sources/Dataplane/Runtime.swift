@@ -57,7 +57,8 @@ public final class Runtime: @unchecked Sendable {
     public init(configuration: Configuration, logger: Logger) throws {
         configurationValue = configuration
         self.logger = logger
-        let ruleset = try LiveRuleset(configuration: configuration)
+        let seed = configuration.seed ?? UInt64.random(in: .min ... .max)
+        let ruleset = try LiveRuleset(configuration: configuration, seed: seed, now: 0)
         for warning in ruleset.compiled.warnings { logger.warning("\(warning)") }
         var wanted = EALConfiguration(
             mainCPU: configuration.eal.mainCore, slowPathCPU: configuration.eal.slowPathCore, workerCPUs: configuration.eal.workerCores,
@@ -69,7 +70,7 @@ public final class Runtime: @unchecked Sendable {
         wanted.pinsCaller = false
         eal = try EAL.start(wanted)
         do {
-            (assembly, pool) = try Runtime.assemble(configuration, ruleset, logger)
+            (assembly, pool) = try Runtime.assemble(configuration, ruleset, seed, logger)
             crew = LcoreCrew(assembly: assembly, eal: eal)
         } catch {
             EAL.stop()
@@ -77,7 +78,7 @@ public final class Runtime: @unchecked Sendable {
         }
     }
 
-    private static func assemble(_ configuration: Configuration, _ ruleset: LiveRuleset, _ logger: Logger) throws -> (Assembly, Mempool) {
+    private static func assemble(_ configuration: Configuration, _ ruleset: LiveRuleset, _ seed: UInt64, _ logger: Logger) throws -> (Assembly, Mempool) {
         let workers = configuration.eal.workerCores.count
         let largest = configuration.ports.map(\.mtu).max() ?? 1500
         let room = max(configuration.worker.bufferBytes, largest + 64) + Mempool.headroom
@@ -101,7 +102,6 @@ public final class Runtime: @unchecked Sendable {
             ports.append(AssembledPort(configuration: port, device: device, setup: setup, address: port.mac ?? device.macAddress))
             if port.emulateOffload == .full { try EmulatedNIC.attach(port: device.id, profile: "full") }
         }
-        let seed = configuration.seed ?? UInt64.random(in: .min ... .max)
         let wall = UInt64(Date().timeIntervalSince1970 * 1e9) &- Clock.nanoseconds
         let assembly = try Assembly(configuration: configuration, ports: ports, pool: pool, ruleset: ruleset, workerCount: workers, isThreaded: true,
                                     seed: seed, wallClockOffset: wall)

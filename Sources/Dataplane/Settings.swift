@@ -46,6 +46,17 @@ extension SlowPathSettings {
     }
 }
 
+extension ReassemblyLimits {
+    init(_ configuration: Configuration.Reassembly) {
+        self.init()
+        datagrams = configuration.datagrams
+        fragments = configuration.datagrams * 8
+        bytes = configuration.memoryKB << 10
+        ipv4Timeout = UInt64(configuration.timeoutIPv4) * 1_000_000_000
+        ipv6Timeout = UInt64(configuration.timeoutIPv6) * 1_000_000_000
+    }
+}
+
 extension Configuration {
     /// Packet buffers for every descriptor, ring and burst, unless the configuration says how many.
     var packetBuffersNeeded: Int {

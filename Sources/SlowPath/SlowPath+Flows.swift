@@ -20,8 +20,10 @@ extension SlowPath {
 
     private mutating func flowDescription(_ transit: borrowing Transit, _ key: FlowKey) -> FlowDescription? {
         let parsed = transit.context.parsed
-        guard walk.pointee.isCacheable, !parsed.flags.contains(.hasOptions), !hasLinkHooks else { return nil }
-        if settings.cachesOnlyFlowtables, walk.pointee.flowtable == UInt32.max { return nil }
+        if let obstacle = obstacle(parsed) {
+            if transit.tracking.hasConnection { obstacles[Int(transit.tracking.connection)] = obstacle }
+            return nil
+        }
         var flow = FlowDescription()
         flow.guard.tcpFlagsMask = walk.pointee.tcpFlagsMask
         if transit.tracking.hasConnection {
@@ -56,6 +58,15 @@ extension SlowPath {
         flow.rewrite.trafficClassMask = walk.pointee.setTrafficClassMask
         flow.rewrite.trafficClassValue = walk.pointee.setTrafficClassValue
         return flow
+    }
+
+    /// What keeps the packet's flow in the slow path, whatever its connection's state.
+    private func obstacle(_ parsed: ParsedPacket) -> FlowObstacle? {
+        if !walk.pointee.isCacheable { return FlowObstacle(kind: .rule, reason: walk.pointee.uncacheableReason, rule: walk.pointee.uncacheableRule) }
+        if parsed.flags.contains(.hasOptions) { return FlowObstacle(kind: .options) }
+        if hasLinkHooks { return FlowObstacle(kind: .linkHook) }
+        if settings.cachesOnlyFlowtables, walk.pointee.flowtable == UInt32.max { return FlowObstacle(kind: .noFlowtable) }
+        return nil
     }
 
     /// Publishes what the last `process` prepared. Call it after the packet itself was queued for sending.

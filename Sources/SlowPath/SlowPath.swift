@@ -43,6 +43,8 @@ public struct SlowPath: ~Copyable {
     var credits: CreditLists
     /// Two a connection, by direction: its flow-cache entries.
     let handles: UnsafeMutablePointer<FlowHandle>
+    /// One a connection: what last kept it out of the flow cache.
+    let obstacles: UnsafeMutablePointer<FlowObstacle>
     /// One a connection: what is out in the NIC.
     let offered: UnsafeMutablePointer<OfferedFlow>
     let busy: UnsafeMutablePointer<UInt32>
@@ -81,6 +83,8 @@ public struct SlowPath: ~Copyable {
         credits = CreditLists(capacity: settings.creditLists)
         handles = .allocate(capacity: slots * 2)
         handles.initialize(repeating: FlowHandle(slot: 0, generation: 0), count: slots * 2)
+        obstacles = .allocate(capacity: slots)
+        obstacles.initialize(repeating: FlowObstacle(), count: slots)
         offered = .allocate(capacity: slots)
         offered.initialize(repeating: OfferedFlow(), count: slots)
         busy = .allocate(capacity: Self.offloadQueueCapacity)
@@ -101,6 +105,7 @@ public struct SlowPath: ~Copyable {
         flows.deinitialize(count: 1)
         flows.deallocate()
         handles.deallocate()
+        obstacles.deallocate()
         offered.deallocate()
         busy.deallocate()
         withdrawn.deallocate()

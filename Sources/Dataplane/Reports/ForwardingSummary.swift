@@ -82,5 +82,13 @@ public struct CounterReport: Codable, Sendable, Equatable {
     public var line: Int?
     public var packets: UInt64 = 0
     public var bytes: UInt64 = 0
-    public init() {}
+    public init(table: String = "", name: String? = nil, chain: String? = nil, rule: String? = nil, line: Int? = nil, packets: UInt64 = 0, bytes: UInt64 = 0) {
+        self.table = table
+        self.name = name
+        self.chain = chain
+        self.rule = rule
+        self.line = line
+        self.packets = packets
+        self.bytes = bytes
+    }
 }
