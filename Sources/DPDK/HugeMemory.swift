@@ -46,7 +46,8 @@ public struct HugeMemory: ~Copyable, @unchecked Sendable {
 
     deinit {
         if kind == .hugePages {
-            rte_free(base)
+            // A stopped EAL took its memory along.
+            if EAL.hasHugePages { rte_free(base) }
         } else if mapped > 0 {
             munmap(base, mapped)
         } else {

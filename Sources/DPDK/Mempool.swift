@@ -51,7 +51,10 @@ public final class Mempool: @unchecked Sendable {
         self.dataRoom = dataRoom
     }
 
-    deinit { EAL.control { rte_mempool_free(raw) } }
+    deinit {
+        // A stopped EAL took its memory along.
+        if EAL.current != nil { EAL.control { rte_mempool_free(raw) } }
+    }
 
     /// mbufs taken and not given back; those in lcores' caches count as given back. Slow (walks the caches).
     public var inUse: Int { Int(rte_mempool_in_use_count(raw)) }

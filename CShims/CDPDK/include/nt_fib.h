@@ -2,13 +2,15 @@
 #ifndef NEEDLETAIL_NT_FIB_H
 #define NEEDLETAIL_NT_FIB_H
 
+#include <stdbool.h>
 #include <rte_fib.h>
 #include <rte_fib6.h>
 
-// A DIR24_8 table with 4-byte next hops; `tbl8` groups bound the routes longer than /24. NULL and nt_errno() on failure.
-struct rte_fib *nt_fib_create(const char *name, int socket, uint64_t default_next_hop, int max_routes, uint32_t tbl8);
-// A trie with 4-byte next hops.
-struct rte_fib6 *nt_fib6_create(const char *name, int socket, uint64_t default_next_hop, int max_routes, uint32_t tbl8);
+// A DIR24_8 table; `tbl8` groups bound the routes longer than /24. `wide`: 4-byte next hops (31 bits), else 2-byte ones
+// (15 bits). NULL and nt_errno() on failure.
+struct rte_fib *nt_fib_create(const char *name, int socket, uint64_t default_next_hop, int max_routes, uint32_t tbl8, bool wide);
+// A trie; the same for IPv6, where each 8 bits of a prefix beyond 24 may take a group.
+struct rte_fib6 *nt_fib6_create(const char *name, int socket, uint64_t default_next_hop, int max_routes, uint32_t tbl8, bool wide);
 // `addresses`: n times 16 bytes in network order.
 static inline int nt_fib6_lookup(struct rte_fib6 *fib, const void *addresses, uint64_t *next_hops, int n)
 {
