@@ -216,23 +216,14 @@ nic_create(uint16_t port, const struct nt_flow_rule *rule, uintptr_t *handle, st
 	return 0;
 }
 
-static int
-nic_query(uint16_t port, const struct nt_flow_rule *rule, uintptr_t handle, struct nt_flow_count *count, struct nt_flow_error *error)
+// What the rule's counter shows now.
+static void
+count_rule(struct nt_nic *nic, struct nt_nic_rule *slot, struct nt_flow_count *count)
 {
-	struct nt_nic *nic = nt_nic_of(port);
-	(void)rule;
-	struct nt_nic_rule *slot = rule_of(nic, handle);
-	if (slot == NULL)
-		return nt_nic_fail(error, ENOENT, "no such rule");
-	if (!(slot->rule.actions & NT_DO_COUNT))
-		return nt_nic_fail(error, EINVAL, "the rule has no counter");
-	nic->queries++;
-	if (nic->faults.query_every != 0 && nic->queries % nic->faults.query_every == 0)
-		return nt_nic_fail(error, EIO, "injected fault");
 	uint64_t now = __atomic_load_n(&nt_nic_time, __ATOMIC_RELAXED);
 	if (nic->faults.counters_stand || (slot->answered != 0 && now - slot->answered < nic->profile->counter_period)) {
 		*count = slot->last_answer;
-		return 0;
+		return;
 	}
 	slot->answered = now;
 	*count = (struct nt_flow_count){.has_packets = 1, .has_bytes = nic->profile->counts_bytes};
@@ -261,6 +252,22 @@ nic_query(uint16_t port, const struct nt_flow_rule *rule, uintptr_t handle, stru
 	if (!count->has_bytes)
 		count->bytes = 0;
 	slot->last_answer = *count;
+}
+
+static int
+nic_query(uint16_t port, const struct nt_flow_rule *rule, uintptr_t handle, struct nt_flow_count *count, struct nt_flow_error *error)
+{
+	struct nt_nic *nic = nt_nic_of(port);
+	(void)rule;
+	struct nt_nic_rule *slot = rule_of(nic, handle);
+	if (slot == NULL)
+		return nt_nic_fail(error, ENOENT, "no such rule");
+	if (!(slot->rule.actions & NT_DO_COUNT))
+		return nt_nic_fail(error, EINVAL, "the rule has no counter");
+	nic->queries++;
+	if (nic->faults.query_every != 0 && nic->queries % nic->faults.query_every == 0)
+		return nt_nic_fail(error, EIO, "injected fault");
+	count_rule(nic, slot, count);
 	return 0;
 }
 
@@ -275,9 +282,10 @@ release(struct nt_nic *nic, struct nt_nic_rule *slot)
 }
 
 static int
-nic_destroy(uint16_t port, uintptr_t handle, struct nt_flow_error *error)
+nic_destroy(uint16_t port, const struct nt_flow_rule *rule, uintptr_t handle, struct nt_flow_count *count, struct nt_flow_error *error)
 {
 	struct nt_nic *nic = nt_nic_of(port);
+	(void)rule;
 	struct nt_nic_rule *slot = rule_of(nic, handle);
 	if (slot == NULL)
 		return nt_nic_fail(error, ENOENT, "no such rule");
@@ -287,6 +295,9 @@ nic_destroy(uint16_t port, uintptr_t handle, struct nt_flow_error *error)
 	}
 	unchain(nic, slot);
 	wait_for_readers(nic);
+	memset(count, 0, sizeof(*count));
+	if (slot->rule.actions & NT_DO_COUNT)
+		count_rule(nic, slot, count);
 	release(nic, slot);
 	return 0;
 }

@@ -434,11 +434,19 @@ driver_query(uint16_t port, const struct nt_flow_rule *rule, uintptr_t handle, s
 }
 
 static int
-driver_destroy(uint16_t port, uintptr_t handle, struct nt_flow_error *error)
+driver_destroy(uint16_t port, const struct nt_flow_rule *rule, uintptr_t handle, struct nt_flow_count *count, struct nt_flow_error *error)
 {
+	// A rule's counter goes with it, so the last look is just before: packets in between are forwarded uncounted.
+	struct nt_flow_count last = {.has_packets = 0};
+	struct nt_flow_error ignored;
+	if (!(rule->actions & NT_DO_COUNT) || driver_query(port, rule, handle, &last, &ignored) != 0)
+		last.has_packets = 0;
 	struct rte_flow_error from = {.message = NULL};
 	int result = rte_flow_destroy(port, (struct rte_flow *)handle, &from);
-	return result == 0 ? 0 : driver_failure(error, &from, result);
+	if (result != 0)
+		return driver_failure(error, &from, result);
+	*count = last;
+	return 0;
 }
 
 static int
@@ -471,9 +479,9 @@ nt_flow_query(uint16_t port, const struct nt_flow_rule *rule, uintptr_t handle, 
 }
 
 int
-nt_flow_destroy(uint16_t port, uintptr_t handle, struct nt_flow_error *error)
+nt_flow_destroy(uint16_t port, const struct nt_flow_rule *rule, uintptr_t handle, struct nt_flow_count *count, struct nt_flow_error *error)
 {
-	return nt_flow_front_of(port)->destroy(port, handle, error);
+	return nt_flow_front_of(port)->destroy(port, rule, handle, count, error);
 }
 
 int
@@ -486,8 +494,9 @@ int
 nt_flow_probe(uint16_t port, const struct nt_flow_rule *rule, struct nt_flow_error *error)
 {
 	uintptr_t handle = 0;
+	struct nt_flow_count count;
 	int failure = nt_flow_create(port, rule, &handle, error);
-	return failure ? failure : nt_flow_destroy(port, handle, error);
+	return failure ? failure : nt_flow_destroy(port, rule, handle, &count, error);
 }
 
 int

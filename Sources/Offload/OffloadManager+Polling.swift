@@ -46,7 +46,7 @@ extension OffloadManager {
     }
 
     /// Credits both directions with what the NIC counted since the last credit.
-    /// - Parameter final: the rules go after this: the credit may not wait for room in the ring.
+    /// - Parameter final: the credit may not wait for a better moment if the ring is full.
     /// - Returns: whether there was anything to credit.
     @discardableResult
     func credit(_ index: Int, now: Timestamp, final: Bool) -> Bool {
@@ -59,15 +59,25 @@ extension OffloadManager {
     private func credit(
         _ index: Int, _ side: WritableKeyPath<OffloadRecord, OffloadDirection>, direction: UInt8, now: Timestamp, final: Bool
     ) -> Bool {
-        var it = records[index][keyPath: side]
-        guard it.handle != 0 else { return false }
-        let port = adapters[it.adapter].port.dpdkPort
+        guard records[index][keyPath: side].handle != 0 else { return false }
+        let port = adapters[records[index][keyPath: side].adapter].port.dpdkPort
         var count = nt_flow_count()
         var error = nt_flow_error()
-        guard nt_flow_query(port, &it.raw, it.handle, &count, &error) == 0 else {
+        guard nt_flow_query(port, &records[index][keyPath: side].raw, records[index][keyPath: side].handle, &count, &error) == 0 else {
             noteFailure("query", error)
             return false
         }
+        return credit(index, side, direction: direction, count: count, now: now, final: final)
+    }
+
+    /// Credits one direction with what the NIC's counter shows.
+    @discardableResult
+    func credit(
+        _ index: Int, _ side: WritableKeyPath<OffloadRecord, OffloadDirection>, direction: UInt8, count: nt_flow_count, now: Timestamp,
+        final: Bool
+    ) -> Bool {
+        var it = records[index][keyPath: side]
+        guard count.has_packets != 0 else { return false }
         // A counter that went backwards was reset by the NIC: it counts from zero.
         let restarted = count.packets < it.creditedPackets || (count.has_bytes != 0 && count.bytes < it.creditedBytes)
         let packets = restarted ? count.packets : count.packets - it.creditedPackets

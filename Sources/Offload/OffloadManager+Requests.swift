@@ -177,7 +177,9 @@ extension OffloadManager {
         let port = adapters[place].port.dpdkPort
         for handle in [adapters[place].guards.ipv4, adapters[place].guards.ipv6] where handle != 0 {
             var error = nt_flow_error()
-            if nt_flow_destroy(port, handle, &error) != 0 { noteFailure("destroy", error) }
+            var rule = nt_flow_rule()
+            var count = nt_flow_count()
+            if nt_flow_destroy(port, &rule, handle, &count, &error) != 0 { noteFailure("destroy", error) }
         }
         // A guard that could not be destroyed goes with the flush of the port; it only sends packets to software.
         adapters[place].guards = (0, 0)

@@ -1,4 +1,4 @@
-// Taking flows out of the NIC: last query, destroy, and only then the farewell that frees slots and NAT port.
+// Taking flows out of the NIC: destroy, last count, and only then the farewell that frees slots and NAT port.
 //
 // Invariant: a flow of which any rule may still work is kept with everything it holds. A rule that cannot be destroyed
 // makes a zombie: it is credited and retried with growing delays, and after `attemptsToFlush` the whole port is flushed,
@@ -36,8 +36,7 @@ extension OffloadManager {
 
     /// Credits and destroys both directions' rules. If one stays, the flow is a zombie: false.
     func removeRules(_ index: Int, now: Timestamp) -> Bool {
-        credit(index, now: now, final: true)
-        let destroyed = (destroy(index, \.original, now: now), destroy(index, \.reply, now: now))
+        let destroyed = (destroy(index, \.original, direction: 0, now: now), destroy(index, \.reply, direction: 1, now: now))
         if destroyed.0 && destroyed.1 { return true }
         if records[index].state == .active { records[index].farewell = .removed }
         if records[index].state != .zombie {
@@ -50,16 +49,22 @@ extension OffloadManager {
         return false
     }
 
+    /// Destroys one direction's rule and credits its last count.
     /// - Returns: whether the direction has no rule any more.
-    private func destroy(_ index: Int, _ side: WritableKeyPath<OffloadRecord, OffloadDirection>, now: Timestamp) -> Bool {
+    private func destroy(
+        _ index: Int, _ side: WritableKeyPath<OffloadRecord, OffloadDirection>, direction: UInt8, now: Timestamp
+    ) -> Bool {
         let it = records[index][keyPath: side]
         guard it.handle != 0 else { return true }
         var error = nt_flow_error()
-        guard nt_flow_destroy(adapters[it.adapter].port.dpdkPort, it.handle, &error) == 0 else {
+        var count = nt_flow_count()
+        guard nt_flow_destroy(adapters[it.adapter].port.dpdkPort, &records[index][keyPath: side].raw, it.handle, &count, &error) == 0 else {
             noteFailure("destroy", error)
             adapters[it.adapter].noteFailure(now: now)
+            credit(index, now: now, final: true)
             return false
         }
+        credit(index, side, direction: direction, count: count, now: now, final: true)
         forget(index, side)
         return true
     }
@@ -103,6 +108,7 @@ extension OffloadManager {
     func flushRules(of place: Int, now: Timestamp) {
         // A port that never took a rule is not flushed: many drivers have no such call.
         guard adapters[place].capability.tier != .none else { return }
+        for index in records.indices where records[index].state == .zombie { credit(index, now: now, final: true) }
         var error = nt_flow_error()
         guard nt_flow_flush(adapters[place].port.dpdkPort, &error) == 0 else { return noteFailure("flush", error) }
         for index in records.indices where records[index].state == .zombie {

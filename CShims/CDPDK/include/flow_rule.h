@@ -94,7 +94,9 @@ struct nt_flow_front {
 	const char *name;
 	int (*create)(uint16_t port, const struct nt_flow_rule *rule, uintptr_t *handle, struct nt_flow_error *error);
 	int (*query)(uint16_t port, const struct nt_flow_rule *rule, uintptr_t handle, struct nt_flow_count *count, struct nt_flow_error *error);
-	int (*destroy)(uint16_t port, uintptr_t handle, struct nt_flow_error *error);
+	// `count` gets the last count, as exactly as the NIC can tell: after the rule's end if possible, else just before
+	// (has_packets 0: it cannot). On failure the rule still works and `count` is not written.
+	int (*destroy)(uint16_t port, const struct nt_flow_rule *rule, uintptr_t handle, struct nt_flow_count *count, struct nt_flow_error *error);
 	int (*flush)(uint16_t port, struct nt_flow_error *error);
 };
 
@@ -104,7 +106,7 @@ const struct nt_flow_front *nt_flow_front_of(uint16_t port);
 // create, query, destroy and flush by the port's front. Probe is create and destroy of a rule that can never match.
 int nt_flow_create(uint16_t port, const struct nt_flow_rule *rule, uintptr_t *handle, struct nt_flow_error *error);
 int nt_flow_query(uint16_t port, const struct nt_flow_rule *rule, uintptr_t handle, struct nt_flow_count *count, struct nt_flow_error *error);
-int nt_flow_destroy(uint16_t port, uintptr_t handle, struct nt_flow_error *error);
+int nt_flow_destroy(uint16_t port, const struct nt_flow_rule *rule, uintptr_t handle, struct nt_flow_count *count, struct nt_flow_error *error);
 int nt_flow_flush(uint16_t port, struct nt_flow_error *error);
 int nt_flow_probe(uint16_t port, const struct nt_flow_rule *rule, struct nt_flow_error *error);
 
