@@ -76,6 +76,10 @@ var targets: [Target] = floor("Wire")
 
 targets.append(.target(name: "CIntrinsics", path: "CShims/CIntrinsics", cSettings: [.unsafeFlags(["-Wall", "-Wextra"])]))
 
+// The fuzzer of the slow path: no DPDK, no root.
+targets += [.executableTarget(
+    name: "needletail-fuzz", dependencies: ["Wire", "Ruleset", "Policy", "Conntrack", "Routing", "FlowCache", "SlowPath"], path: "Tests/Fuzz", swiftSettings: swiftTarget)]
+
 // The rule-by-packet truth table, asked of the evaluator directly: no DPDK, no root.
 targets += [.executableTarget(name: "match-matrix", dependencies: ["Wire", "Ruleset", "Policy", "Conntrack"], swiftSettings: swiftTarget)]
 

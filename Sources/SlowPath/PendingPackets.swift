@@ -21,6 +21,7 @@ public struct PendingPackets: ~Copyable {
     private let memory: UnsafeMutableRawPointer
     private let slots: UnsafeMutablePointer<PendingPacket>
     private var free: Int32
+    private(set) var used = 0
     let capacity: Int
 
     init(capacity: Int) {
@@ -43,6 +44,7 @@ public struct PendingPackets: ~Copyable {
         guard free >= 0, packet.length <= Self.slotBytes else { return nil }
         let slot = Int(free)
         free = slots[slot].next
+        used += 1
         slots[slot] = PendingPacket(length: Int32(packet.length), port: port, ingress: ingress, next: -1)
         (memory + slot * Self.slotBytes).copyMemory(from: packet.start, byteCount: packet.length)
         return UInt32(slot)
@@ -59,5 +61,6 @@ public struct PendingPackets: ~Copyable {
     mutating func release(_ handle: UInt32) {
         slots[Int(handle)].next = free
         free = Int32(handle)
+        used -= 1
     }
 }

@@ -123,6 +123,7 @@ extension SlowPath {
     }
 
     /// Credits up to `budget` slots; removes entries of flows without connection that fell silent. True after a full round.
+    @discardableResult
     public mutating func sweepFlows(budget: Int, now: Timestamp) -> Bool {
         let flows = self.flows
         var cursor = sweepCursor

@@ -171,4 +171,21 @@ public struct SlowPath: ~Copyable {
         program = ruleset.program
         flows.pointee.invalidateAll()
     }
+
+    /// What is held now; all zero once everything that came in has died of old age.
+    public var resources: SlowPathResources {
+        SlowPathResources(
+            connections: tracker.pointee.count + tracker.pointee.limboCount,
+            flowEntries: flows.pointee.statistics.ipv4Entries + flows.pointee.statistics.ipv6Entries + flows.pointee.statistics.retiredEntries,
+            creditLists: credits.used, waitingPackets: pendingPackets.used, incompleteDatagrams: reassembler.datagramCount)
+    }
+}
+
+/// Entries in use in the slow path's bounded tables.
+public struct SlowPathResources: Sendable, Equatable {
+    public var connections: Int
+    public var flowEntries: Int
+    public var creditLists: Int
+    public var waitingPackets: Int
+    public var incompleteDatagrams: Int
 }
