@@ -21,12 +21,13 @@ public final class PrefixTrie: FIBBackend {
     /// Node 0 is the root; nodes on the free list are linked by their first child.
     private var used = 1
     private var freeList: UInt32 = 0
+    private var freeCount = 0
     private let maximumNodes: Int
 
     public init(family: AddressFamily, maximumNodes: Int = 1 << 24) {
         self.family = family
         self.maximumNodes = maximumNodes
-        capacity = 1024
+        capacity = max(1, min(1024, maximumNodes))
         shared = .allocate(capacity: 1)
         let nodes = UnsafeMutablePointer<Node>.allocate(capacity: capacity)
         nodes.initialize(repeating: Node(), count: capacity)
@@ -118,14 +119,16 @@ public final class PrefixTrie: FIBBackend {
             if parent.right { shared.pointee.nodes[parent.node].children.1 = 0 } else { shared.pointee.nodes[parent.node].children.0 = 0 }
             shared.pointee.nodes[node].children.0 = freeList
             freeList = UInt32(node)
+            freeCount += 1
             node = parent.node
         }
     }
 
     private func reserve(_ count: Int) -> Bool {
-        if used + count <= capacity { return true }
-        guard used + count <= maximumNodes else { return false }
-        let newCapacity = min(maximumNodes, max(capacity * 2, used + count))
+        let needed = used + max(0, count - freeCount)
+        if needed <= capacity { return true }
+        guard needed <= maximumNodes else { return false }
+        let newCapacity = min(maximumNodes, max(capacity * 2, needed))
         let grown = UnsafeMutablePointer<Node>.allocate(capacity: newCapacity)
         grown.moveInitialize(from: shared.pointee.nodes, count: capacity)
         (grown + capacity).initialize(repeating: Node(), count: newCapacity - capacity)
@@ -139,6 +142,7 @@ public final class PrefixTrie: FIBBackend {
         if freeList != 0 {
             let node = freeList
             freeList = shared.pointee.nodes[Int(node)].children.0
+            freeCount -= 1
             shared.pointee.nodes[Int(node)] = Node()
             return node
         }

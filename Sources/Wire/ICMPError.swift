@@ -4,7 +4,7 @@
 // headers say is in it. IP options of the offending packet are not echoed.
 
 /// Which error; type and code differ by family.
-@frozen public struct ICMPError: Sendable {
+@frozen public struct ICMPError: Hashable, Sendable {
     public var type: UInt8
     public var code: UInt8
     /// The second word of the message: next-hop MTU, or the pointer (IPv4: in the topmost byte).
