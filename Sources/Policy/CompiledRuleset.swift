@@ -30,8 +30,13 @@ public final class CompiledRuleset {
     ///   - previous: the ruleset in force until now, whose counters, quotas, limits and set elements live on where the
     ///     rule, object or set is still there (same table, same handle).
     ///   - seed: for hash functions that nobody outside shall predict.
-    public init(_ ruleset: RulesetValue, interfaces: [Interface], previous: CompiledRuleset? = nil, seed: UInt64 = 0, now: Timestamp = 0) {
-        let compiler = Compiler(ruleset, interfaces: interfaces, seed: seed, now: now)
+    public convenience init(_ ruleset: RulesetValue, interfaces: [Interface], previous: CompiledRuleset? = nil, seed: UInt64 = 0, now: Timestamp = 0) {
+        self.init(ruleset, interfaces: interfaces, previous: previous, seed: seed, now: now, classifies: true)
+    }
+
+    /// - Parameter classifies: false runs every chain rule by rule: the reference for tests.
+    init(_ ruleset: RulesetValue, interfaces: [Interface], previous: CompiledRuleset?, seed: UInt64, now: Timestamp, classifies: Bool) {
+        let compiler = Compiler(ruleset, interfaces: interfaces, seed: seed, now: now, classifies: classifies)
         compiler.compile()
         memory = ProgramMemory(compiler, seed: seed, now: now)
         program = memory.program

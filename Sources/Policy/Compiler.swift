@@ -70,6 +70,7 @@ final class Compiler {
     var generators: [GeneratorState] = []
     var natTemplates: [NATTemplate] = []
     var sets: [SetPlan] = []
+    var classifiers: [ClassifierPlan] = []
     var rules: [CompiledRule] = []
     var chains: [CompiledChain] = []
     var logs: [Log] = []
@@ -92,14 +93,19 @@ final class Compiler {
     var table = 0
     var rule: UInt32 = 0
 
-    init(_ ruleset: RulesetValue, interfaces: [Interface], seed: UInt64, now: Timestamp) {
+    init(_ ruleset: RulesetValue, interfaces: [Interface], seed: UInt64, now: Timestamp, classifies: Bool = true) {
+        self.classifies = classifies
         self.ruleset = ruleset
         self.interfaces = interfaces
         self.seed = seed
         self.now = now
     }
 
+    /// Long chains are classified unless the ruleset changes the fields that classifiers read.
+    private(set) var classifies = true
+
     func compile() {
+        if Compiler.changesConstantFields(ruleset) { classifies = false }
         for (number, table) in ruleset.tables.enumerated() {
             self.table = number
             var names: [String: Int] = [:]
@@ -135,18 +141,47 @@ final class Compiler {
         let number = chainNumbers[self.table][chain.name] ?? 0
         chainOffsets[number] = UInt32(instructions.count)
         if let base = chain.base, !table.isDormant { addBaseChain(base, number, table.family) }
+        let isLong = classifies && chain.rules.count >= Compiler.classifiedLength
+        let head = instructions.count
+        if isLong { emit(Instruction(.classify)) }
+        var starts: [Int] = []
         for rule in chain.rules {
             self.rule = UInt32(rules.count)
             rules.append(CompiledRule(location: rule.location, table: self.table, chain: number, handle: rule.handle))
             let first = instructions.count
+            starts.append(first)
             for statement in rule.statements { compile(statement) }
             let next = UInt32(instructions.count)
+            if isLong { emit(Instruction(.nextCandidate)) }
             for index in first ..< instructions.count {
                 instructions[index].next = next
                 instructions[index].rule = self.rule
             }
         }
+        if isLong { finishClassifier(head, starts) }
         emit(Instruction(.endOfChain))
+    }
+
+    /// Puts a long chain's classifier in place, or turns its instructions into plain steps to the next rule.
+    private func finishClassifier(_ head: Int, _ starts: [Int]) {
+        let end = instructions.count
+        var plan = ClassifierPlan()
+        let isUseful = classify(starts, end: end, &plan)
+        if isUseful { instructions[head].x = UInt32(classifiers.count) } else { instructions[head] = step(to: head + 1) }
+        for (position, start) in starts.enumerated() {
+            let following = position + 1 < starts.count ? starts[position + 1] : end
+            if isUseful { instructions[following - 1].x = UInt32(classifiers.count) } else {
+                for index in start ..< following { instructions[index].next = UInt32(following) }
+                instructions[following - 1] = step(to: following)
+            }
+        }
+        if isUseful { classifiers.append(plan) }
+    }
+
+    private func step(to place: Int) -> Instruction {
+        var instruction = Instruction(.goTo)
+        instruction.x = UInt32(place)
+        return instruction
     }
 
     private func addBaseChain(_ base: Ruleset.BaseChain, _ number: Int, _ family: Family) {

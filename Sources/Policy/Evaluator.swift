@@ -104,6 +104,13 @@ extension Program {
                 pc = instructions + Int(pc.pointee.next)
                 continue
 
+            case .classify:
+                pc = instructions + Int(classify(Int(pc.pointee.x), &context))
+                continue
+            case .nextCandidate:
+                pc = instructions + Int(advance(Int(pc.pointee.x)))
+                continue
+
             case .counter:
                 count(Int(pc.pointee.x), pc.pointee.rule, &context)
                 passes = true

@@ -22,6 +22,7 @@ enum Opcode: UInt8 {
     // Sets and maps.
     case setContains, setLacks, mapLookup, verdictMap, dynamicSet, objectMap
     // Verdicts.
+    case classify, nextCandidate
     case accept, drop, jump, goTo, returnToCaller, continueWithNextRule, endOfChain
     // Stateful statements.
     case counter, limit, quota, connectionLimit, last

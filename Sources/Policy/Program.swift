@@ -38,6 +38,7 @@ public struct Program {
     var generators: UnsafeMutablePointer<GeneratorState>
     var natTemplates: UnsafePointer<NATTemplate>
     var sets: UnsafeMutablePointer<SetHeader>
+    var classifiers: UnsafeMutablePointer<Classifier>
     /// `Registers.size` bytes, then 16 return addresses.
     var scratch: UnsafeMutableRawPointer
     /// State of the pseudo-random generator.

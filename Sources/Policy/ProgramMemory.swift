@@ -72,7 +72,7 @@ struct ProgramMemory {
             directory: array(entries), services: compiler.services, interfaces: array(compiler.interfaces.map(InterfaceRecord.init)),
             interfaceCount: compiler.interfaces.count, counters: counters, counterCount: counterCount, limits: limits, quotas: quotas,
             connectionLimits: connectionLimits, lasts: lasts, generators: array(compiler.generators), natTemplates: array(compiler.natTemplates),
-            sets: sets, scratch: raw(Registers.size + 64), random: array([seed ^ 0x2545_f491_4f6c_dd1d]))
+            sets: sets, classifiers: array(compiler.classifiers.map { ProgramMemory.classifier($0, raw: raw) }), scratch: raw(Registers.size + 64), random: array([seed ^ 0x2545_f491_4f6c_dd1d]))
         for (number, plan) in compiler.sets.enumerated() {
             for statement in plan.statements where statement.op == .connectionLimit {
                 let template = connectionLimits[Int(statement.template)]
@@ -89,6 +89,36 @@ struct ProgramMemory {
     }
 
     func deallocate() { for block in blocks { block.deallocate() } }
+
+    private static func classifier(_ plan: ClassifierPlan, raw: (Int) -> UnsafeMutableRawPointer) -> Classifier {
+        func copy<T>(_ values: [T]) -> UnsafeMutablePointer<T> {
+            let typed = raw(values.count * MemoryLayout<T>.stride).bindMemory(to: T.self, capacity: values.count)
+            for (index, value) in values.enumerated() { (typed + index).initialize(to: value) }
+            return typed
+        }
+        var positions: [UInt32] = []
+        var tuples: [ClassifierTuple] = []
+        for tuple in plan.tuples {
+            var size = 2
+            while size < tuple.rules.count * 2 { size <<= 1 }
+            let slots = copy([ClassifierSlot](repeating: ClassifierSlot(), count: size))
+            for (hash, rules) in tuple.rules {
+                var place = Int(truncatingIfNeeded: hash) & (size - 1)
+                while slots[place].count != 0 { place = (place + 1) & (size - 1) }
+                slots[place] = ClassifierSlot(hash: hash, start: UInt32(positions.count), count: UInt32(rules.count))
+                positions += rules
+            }
+            tuples.append(ClassifierTuple(dimensions: copy(tuple.dimensions), dimensionCount: tuple.dimensions.count, slots: slots, slotMask: size - 1))
+        }
+        let unclassified = (start: UInt32(positions.count), count: UInt32(plan.unclassified.count))
+        positions += plan.unclassified
+        return Classifier(
+            dimensions: copy(plan.dimensions), dimensionCount: plan.dimensions.count,
+            values: copy([(high: UInt64, low: UInt64)](repeating: (0, 0), count: plan.dimensions.count)),
+            readable: copy([Bool](repeating: false, count: plan.dimensions.count)), tuples: copy(tuples), tupleCount: tuples.count, positions: copy(positions),
+            cursors: copy([(next: UInt32, end: UInt32)](repeating: (0, 0), count: tuples.count + 1)), unclassified: unclassified,
+            offsets: copy(plan.offsets), ruleCount: UInt32(plan.offsets.count - 1))
+    }
 
     private static func header(_ plan: SetPlan, seed: UInt64, now: Timestamp, raw: (Int) -> UnsafeMutableRawPointer) -> SetHeader {
         let keys = plan.kind == .hash ? plan.keyLength : plan.keyLength * 2
