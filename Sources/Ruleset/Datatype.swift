@@ -6,6 +6,8 @@
 /// nft's basic types; the raw value is the name that `type ...` declarations use.
 public enum BasicType: String, Sendable, Hashable, CaseIterable {
     case invalid, verdict, integer, string, bitmask, boolean
+    /// An integer that is listed in hexadecimal.
+    case hexInteger = "xinteger"
     case nfProto = "nf_proto"
     case linkAddress = "ll_addr", ipv4Address = "ipv4_addr", ipv6Address = "ipv6_addr", etherAddress = "ether_addr"
     case etherType = "ether_type", arpOperation = "arp_op"

@@ -1,4 +1,5 @@
 // The way in: text to a checked ruleset.
+import Foundation
 
 /// A message about a ruleset.
 public struct Diagnostic: Sendable {
@@ -37,11 +38,62 @@ public struct LoadOptions: Sendable {
 extension RulesetValue {
     /// One transaction: the commands of `text` in order on a copy of this ruleset; all of them or none.
     public func applying(text: String, name: String = "<cmdline>", options: LoadOptions = LoadOptions()) -> LoadResult {
-        LoadResult(value: self, diagnostics: [Diagnostic(message: "not yet", location: .none)])
+        applying(bytes: Array(text.utf8), name: name, options: options).result
+    }
+
+    func applying(bytes: [UInt8], name: String, options: LoadOptions) -> (result: LoadResult, listings: [ListRequest]) {
+        let parser = Parser(source: SourceFile(name: name, bytes: bytes), options: options)
+        parser.parseAll()
+        if !parser.diagnostics.isEmpty { return (LoadResult(value: self, diagnostics: parser.diagnostics), []) }
+        return applying(commands: parser.commands, options: options)
+    }
+
+    func applying(commands: [Command], options: LoadOptions) -> (result: LoadResult, listings: [ListRequest]) {
+        let transaction = Transaction(value: self, options: options)
+        transaction.run(commands)
+        let failed = transaction.diagnostics.contains { $0.severity == .error }
+        return (LoadResult(value: failed ? self : transaction.value, diagnostics: transaction.diagnostics), transaction.listings)
     }
 
     /// A file as one transaction on an empty ruleset.
     public static func load(file path: String, options: LoadOptions = LoadOptions()) -> LoadResult {
-        RulesetValue().applying(text: "", name: path, options: options)
+        guard let data = FileManager.default.contents(atPath: path) else {
+            let source = SourceFile(name: path, bytes: [])
+            return LoadResult(value: RulesetValue(), diagnostics: [Diagnostic(message: "Could not open file \"\(path)\": No such file or directory", location: SourceRange(source: source, start: 0, end: 0))])
+        }
+        return RulesetValue().applying(bytes: [UInt8](data), name: path, options: options).result
+    }
+}
+
+extension Diagnostic {
+    /// As nft prints it: `FILE:LINE:COL-COL: Error: text`, the source line, carets.
+    public var text: String {
+        guard let source = location.source else { return "\(severity.rawValue): \(message)\n" }
+        let line = location.line, first = location.column
+        let lineText = Array(source.text(ofLine: line).utf8)
+        var last = source.line(at: max(Int(location.end) - 1, Int(location.start))) == line ? source.column(at: max(Int(location.end) - 1, Int(location.start))) : lineText.count
+        last = max(last, first)
+        var output = ""
+        var includes: [SourceRange] = []
+        var outer = source.includedFrom
+        while let place = outer { includes.append(place); outer = place.source?.includedFrom }
+        for (index, place) in includes.enumerated() { output += (index == 0 ? "In file included from " : "                      from ") + "\(place.file):\(place.line):\(place.column)-\(place.column + max(0, Int(place.end - place.start) - 1)):\n" }
+        output += "\(source.name):\(line):\(first)-\(last): \(severity.rawValue): \(message)\n"
+        output += String(decoding: lineText, as: UTF8.self) + "\n"
+        var carets = ""
+        for (index, byte) in lineText.enumerated() where index < first - 1 { carets += byte == 9 ? "\t" : " " }
+        var underline = [UInt8](repeating: UInt8(ascii: "^"), count: min(max(1, last - first + 1), 4096))
+        for other in others where other.source === source && other.line == line {
+            let start = other.column, end = source.column(at: max(Int(other.end) - 1, Int(other.start)))
+            let shift = first - start
+            if shift > 0 {
+                carets = String(carets.prefix(start - 1)) + String(repeating: "~", count: max(1, end - start + 1))
+                while carets.utf8.count < first - 1 { carets += " " }
+            } else if end > last {
+                while underline.count < start - first { underline.append(32) }
+                underline += [UInt8](repeating: UInt8(ascii: "~"), count: min(4096, max(1, end - start + 1)))
+            }
+        }
+        return output + carets + String(decoding: underline, as: UTF8.self) + "\n"
     }
 }

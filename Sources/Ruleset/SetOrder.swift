@@ -1,0 +1,148 @@
+// Sets as they are listed: sorted, intervals merged or refused, prefixes recognised.
+//
+// Near-linear: one sort and one pass, whatever the number of elements. An overlap is refused (or merged where asked).
+
+enum SetOrder {
+    static func isInterval(_ key: Expression) -> Bool {
+        switch key {
+        case .prefix, .range: true
+        case .concatenation(let parts): parts.contains(where: isInterval)
+        default: false
+        }
+    }
+
+    static func bounds(_ key: Expression) -> (low: UInt128, high: UInt128, type: Datatype)? {
+        switch key {
+        case .constant(let value): return (value.number, value.number, value.type)
+        case .prefix(let value, let length):
+            let host = value.type.bits - length
+            let mask: UInt128 = host >= 128 ? UInt128.max : (UInt128(1) << UInt128(max(host, 0))) - 1
+            return (value.number, value.number | mask, value.type)
+        case .range(let low, let high): return (low.number, high.number, low.type)
+        default: return nil
+        }
+    }
+
+    static func hasPrefixes(_ type: Datatype) -> Bool {
+        type.basic == .ipv4Address || type.basic == .ipv6Address
+    }
+
+    /// The shortest form of an interval: value, prefix (of addresses and names), or range.
+    static func expression(low: UInt128, high: UInt128, type: Datatype) -> Expression {
+        if low == high { return .constant(Value(low, type)) }
+        if hasPrefixes(type) || Datatypes.isString(type) {
+            let difference = low ^ high
+            if difference & (difference &+ 1) == 0, low & difference == 0, high & difference == difference {
+                let host = 128 - difference.leadingZeroBitCount
+                return .prefix(Value(low, type), length: type.bits - host)
+            }
+        }
+        return .range(Value(low, type), Value(high, type))
+    }
+
+    /// A key or data with its intervals in the form in which they are listed.
+    static func canonical(_ key: Expression) -> Expression {
+        switch key {
+        case .prefix, .range:
+            guard let (low, high, type) = bounds(key) else { return key }
+            return expression(low: low, high: high, type: type)
+        case .concatenation(let parts): return .concatenation(parts.map(canonical))
+        default: return key
+        }
+    }
+
+    /// What elements are sorted by.
+    static func sortKey(_ key: Expression, interval: Bool) -> [UInt128] {
+        switch key {
+        case .constant, .prefix, .range:
+            guard let (low, _, type) = bounds(key) else { return [] }
+            if Datatypes.isString(type), !interval { return [low.byteSwapped] }
+            return [low]
+        case .concatenation(let parts): return parts.flatMap { sortKey($0, interval: true) }
+        case .catchAll: return [UInt128.max, UInt128.max, UInt128.max, UInt128.max, UInt128.max]
+        default: return []
+        }
+    }
+
+    private static func isCatchAll(_ element: SetElement) -> Bool { if case .catchAll = element.key { true } else { false } }
+
+    /// Sorts; with intervals also checks overlap or merges.
+    static func normalize(_ elements: [SetElement], keyType: Datatype, interval: Bool, merge: Bool, anonymous: Bool, at place: SourceRange) throws -> [SetElement] {
+        let rest = elements.filter(isCatchAll)
+        if rest.count > 1, !anonymous { throw EvaluationError(message: "conflicting intervals specified", location: place) }
+        if keyType.isConcatenation {
+            var seen = Set<String>()
+            var kept: [SetElement] = []
+            var hasRange = false
+            for var element in elements where !isCatchAll(element) {
+                element.key = canonical(element.key)
+                if isInterval(element.key) { hasRange = true }
+                if seen.insert(identity(element.key)).inserted { kept.append(element) }
+            }
+            if !hasRange {
+                let keyed = kept.map { (sortKey($0.key, interval: false), $0) }
+                kept = keyed.enumerated().sorted { a, b in
+                    if a.element.0 == b.element.0 { return a.offset < b.offset }
+                    return a.element.0.lexicographicallyPrecedes(b.element.0)
+                }.map(\.element.1)
+            }
+            return kept + rest.prefix(1)
+        }
+        if !interval {
+            var keyed: [(key: UInt128, index: Int)] = []
+            keyed.reserveCapacity(elements.count)
+            for (index, element) in elements.enumerated() where !isCatchAll(element) { keyed.append((sortKey(element.key, interval: false).first ?? 0, index)) }
+            keyed.sort { $0.key != $1.key ? $0.key < $1.key : $0.index < $1.index }
+            var result: [SetElement] = []
+            result.reserveCapacity(keyed.count)
+            var previous: UInt128?
+            for (key, index) in keyed {
+                if key == previous { continue }
+                previous = key
+                result.append(elements[index])
+            }
+            return result + rest.prefix(1)
+        }
+        var ranges: [(low: UInt128, high: UInt128, index: Int)] = []
+        ranges.reserveCapacity(elements.count)
+        for (index, element) in elements.enumerated() {
+            if let (low, high, _) = bounds(element.key) { ranges.append((low, high, index)) }
+        }
+        ranges.sort { $0.low != $1.low ? $0.low < $1.low : $0.high != $1.high ? $0.high < $1.high : $0.index < $1.index }
+        var result: [SetElement] = []
+        result.reserveCapacity(ranges.count)
+        var current: (low: UInt128, high: UInt128, index: Int)?
+        func flush() {
+            guard let (low, high, index) = current else { return }
+            var element = elements[index]
+            element.key = expression(low: low, high: high, type: keyType)
+            result.append(element)
+        }
+        for range in ranges {
+            guard let last = current else { current = range; continue }
+            if range.low == last.low, range.high == last.high { continue }
+            let overlaps = range.low <= last.high
+            let adjacent = last.high != UInt128.max && range.low == last.high + 1
+            if merge, overlaps || adjacent, elements[range.index].timeout == nil, elements[last.index].timeout == nil {
+                current = (last.low, max(last.high, range.high), last.index)
+                continue
+            }
+            if overlaps { throw EvaluationError(message: "conflicting intervals specified", location: place) }
+            flush()
+            current = range
+        }
+        flush()
+        return result + rest.prefix(1)
+    }
+
+    /// A text that is equal for equal keys.
+    static func identity(_ key: Expression) -> String {
+        switch key {
+        case .concatenation(let parts): return parts.map(identity).joined(separator: ".")
+        case .catchAll: return "*"
+        default:
+            guard let (low, high, _) = bounds(key) else { return "?" }
+            return low == high ? String(low, radix: 36) : String(low, radix: 36) + "-" + String(high, radix: 36)
+        }
+    }
+}

@@ -1,0 +1,306 @@
+// Sets, maps and their elements; objects; flowtables.
+
+extension Transaction {
+    /// The type that a `type` list names.
+    private func declaredType(_ names: [(name: String, location: SourceRange)]) throws -> Datatype {
+        try .concatenation(names.map { entry in
+            guard let type = Datatypes.declared(entry.name) else {
+                if BasicType(rawValue: entry.name) != nil { throw EvaluationError(message: "set definition has unsupported type \(entry.name)", location: entry.location) }
+                throw EvaluationError(message: "unknown datatype \(entry.name)", location: entry.location)
+            }
+            return type
+        })
+    }
+
+    /// The expressions of a `typeof`, each on its own, and their type.
+    private func typeofParts(_ node: Node) throws -> ([Expression], Datatype) {
+        let parts: [Node] = if case .concatenation(let parts) = node.kind { parts } else { [node] }
+        var expressions: [Expression] = []
+        for part in parts {
+            let evaluator = Evaluator(view: TableView(family: .inet, set: { _ in nil }, interfaces: options.interfaces))
+            evaluator.isLenient = true
+            let expression = try evaluator.general(part, nil)
+            if expression.type.bits == 0 { throw EvaluationError(message: "expression has no type of fixed size", location: part.location) }
+            expressions.append(expression)
+        }
+        return (expressions, .concatenation(expressions.map(\.type)))
+    }
+
+    func addSet(_ operation: CommandOperation, _ table: Int, _ node: SetNode) throws {
+        if node.name.utf8.count > 127 { throw EvaluationError(message: "name too long, 128 characters maximum allowed", location: node.location) }
+        if let index = value.tables[table].sets.firstIndex(where: { $0.name == node.name }) {
+            if operation == .create { throw kernel(Self.exists, node.location) }
+            let old = value.tables[table].sets[index]
+            if node.typeof == nil, node.keyTypes.isEmpty { return }
+            let type = try node.typeof.map { try typeofParts($0).1 } ?? declaredType(node.keyTypes)
+            if type.parts.map(\.basic) != old.keyType.parts.map(\.basic) || old.isMap != node.isMap { throw kernel(Self.exists, node.location) }
+            if node.flags.contains(.interval) != old.flags.contains(.interval) { throw kernel(Self.exists, node.location) }
+            return
+        }
+        var keyType: Datatype
+        var expressions: [Expression] = []
+        if let typeof = node.typeof {
+            (expressions, keyType) = try typeofParts(typeof)
+        } else {
+            guard !node.keyTypes.isEmpty else { throw EvaluationError(message: "\(node.isMap ? "map" : "set") definition does not specify key", location: node.location) }
+            keyType = try declaredType(node.keyTypes)
+        }
+        if keyType.basic == .verdict { throw EvaluationError(message: "verdict cannot be used as set key", location: node.location) }
+        if keyType.bits > 512 { throw EvaluationError(message: "set key is too wide", location: node.location) }
+        var data: MapData?
+        var dataExpression: Expression?
+        if node.isMap {
+            if let kind = node.dataObject {
+                data = .object(kind)
+            } else if node.dataTypes.first?.name == "verdict" {
+                data = .verdict
+            } else if let typeof = node.dataTypeof {
+                let (parts, type) = try typeofParts(typeof)
+                data = .value(type)
+                dataExpression = parts.count == 1 ? parts[0] : .concatenation(parts)
+            } else if !node.dataTypes.isEmpty {
+                data = .value(try declaredType(node.dataTypes))
+            } else {
+                throw EvaluationError(message: "map definition does not specify mapping data type", location: node.location)
+            }
+        } else if node.dataObject != nil || !node.dataTypes.isEmpty || node.dataTypeof != nil {
+            throw EvaluationError(message: "set definition cannot have a data type: use map", location: node.location)
+        }
+        if node.flags.contains(.constant), node.flags.contains(.dynamic) { throw kernel(Self.unsupported, node.location) }
+        var flags = node.flags
+        if node.timeout != nil { flags.insert(.timeout) }
+        var set = NamedSet(name: node.name, handle: nextHandle(table), keyType: keyType, data: data, flags: flags)
+        set.keyExpressions = expressions
+        set.dataExpression = dataExpression
+        set.hasIntervalData = node.hasIntervalData
+        set.timeout = node.timeout
+        set.gcInterval = node.gcInterval
+        if let size = node.size {
+            guard let fits = UInt32(exactly: size) else { throw EvaluationError(message: "set size is too large", location: node.location) }
+            set.size = fits
+        }
+        set.prefersMemory = node.policy == "memory"
+        set.autoMerge = node.autoMerge
+        set.comment = node.comment
+        set.location = node.location
+        let evaluator = self.evaluator(table)
+        for statement in node.statements { set.statements.append(try evaluator.stateful(statement)) }
+        value.tables[table].sets.append(set)
+    }
+
+    func addElements(of node: SetNode, _ table: Int) throws {
+        guard let elements = node.elements, let index = value.tables[table].sets.firstIndex(where: { $0.name == node.name }) else { return }
+        try addElements(elements, table, index, create: false)
+    }
+
+    func addElements(_ node: Node, _ table: Int, _ index: Int, create: Bool) throws {
+        let evaluator = self.evaluator(table)
+        let items = try evaluator.items(node)
+        let set = value.tables[table].sets[index]
+        var fresh: [SetElement] = []
+        fresh.reserveCapacity(items.count)
+        let interval = set.flags.contains(.interval)
+        for item in items {
+            var element = try evaluator.element(item, keyType: set.keyType, data: set.data)
+            if !interval, SetOrder.isInterval(element.key) {
+                let canonical = SetOrder.canonical(element.key)
+                if SetOrder.isInterval(canonical) {
+                    let what = { if case .range = element.key { "range" } else { "prefix" } }()
+                    throw EvaluationError(message: "You must add 'flags interval' to your set declaration if you want to add \(what) elements", location: item.location)
+                }
+                element.key = canonical
+            }
+            for target in References.chains(element.data) where chain(table, target) == nil { throw kernel(Self.missing, item.location) }
+            if element.statements.isEmpty, !set.statements.isEmpty { element.statements = set.statements }
+            if element.timeout != nil, !set.flags.contains(.timeout) { throw kernel("Invalid argument", item.location) }
+            if let timeout = element.timeout, timeout == set.timeout { element.timeout = nil }
+            fresh.append(element)
+        }
+        try combine(fresh, table, index, create: create, at: node.location)
+        touchedRules = true
+    }
+
+    private func combine(_ fresh: [SetElement], _ table: Int, _ index: Int, create: Bool, at place: SourceRange) throws {
+        let set = value.tables[table].sets[index]
+        let interval = set.flags.contains(.interval)
+        if !set.elements.isEmpty, create || set.isMap {
+            var known: [String: SetElement] = [:]
+            for element in set.elements { known[SetOrder.identity(element.key)] = element }
+            for element in fresh {
+                guard let old = known[SetOrder.identity(element.key)] else { continue }
+                if create || !Self.sameData(old.data, element.data) { throw kernel(Self.exists, place) }
+            }
+        }
+        let merged = try SetOrder.normalize(set.elements + fresh, keyType: set.keyType, interval: interval, merge: set.autoMerge && !set.isMap, anonymous: false, at: place)
+        if let size = set.size, merged.count > Int(size) { throw kernel("Too many open files in system", place) }
+        value.tables[table].sets[index].elements = merged
+    }
+
+    private static func sameData(_ left: Expression?, _ right: Expression?) -> Bool {
+        switch (left, right) {
+        case (nil, nil): true
+        case (.verdict(let a)?, .verdict(let b)?): a == b
+        case (.objectName(let a)?, .objectName(let b)?): a == b
+        case (let a?, let b?): SetOrder.identity(a) == SetOrder.identity(b)
+        default: false
+        }
+    }
+
+    func changeElements(_ command: Command, _ target: Target, _ node: Node) throws {
+        let table = try self.table(target)
+        guard let index = value.tables[table].sets.firstIndex(where: { $0.name == target.name }) else {
+            if command.operation == .destroy { return }
+            var message = Self.missing
+            if let near = Spelling.nearest(to: target.name, among: value.tables[table].sets.map(\.name)) { message += "; did you mean set '\(near)' in table \(target.family.rawValue) '\(target.table)'?" }
+            throw EvaluationError(message: message, location: target.nameLocation)
+        }
+        switch command.operation {
+        case .add, .create: try addElements(node, table, index, create: command.operation == .create)
+        case .delete, .destroy: try removeElements(node, table, index, mustExist: command.operation == .delete)
+        case .get: listings.append(.elements(value, table, index, try foundElements(node, table, index)))
+        case .reset: listings.append(.elements(value, table, index, try foundElements(node, table, index)))
+        default: throw kernel(Self.unsupported, command.location)
+        }
+    }
+
+    private func keys(_ node: Node, _ table: Int, _ index: Int) throws -> [(SetElement, SourceRange)] {
+        let evaluator = self.evaluator(table)
+        let set = value.tables[table].sets[index]
+        return try evaluator.items(node).map { item in
+            var bare = item
+            bare.data = nil
+            var element = try evaluator.element(bare, keyType: set.keyType, data: nil)
+            element.key = SetOrder.canonical(element.key)
+            return (element, item.location)
+        }
+    }
+
+    private func foundElements(_ node: Node, _ table: Int, _ index: Int) throws -> [SetElement] {
+        let elements = value.tables[table].sets[index].elements
+        return try keys(node, table, index).map { wanted, place in
+            let identity = SetOrder.identity(wanted.key)
+            if let exact = elements.first(where: { SetOrder.identity($0.key) == identity }) { return exact }
+            if let (low, high, _) = SetOrder.bounds(wanted.key), let around = elements.first(where: { SetOrder.bounds($0.key).map { $0.low <= low && high <= $0.high } ?? false }) { return around }
+            throw kernel(Self.missing, place)
+        }
+    }
+
+    private func removeElements(_ node: Node, _ table: Int, _ index: Int, mustExist: Bool) throws {
+        let set = value.tables[table].sets[index]
+        let keys = try self.keys(node, table, index)
+        var positions: [String: Int] = [:]
+        for (position, element) in set.elements.enumerated() { positions[SetOrder.identity(element.key)] = position }
+        var gone = Set<Int>()
+        var cuts: [(UInt128, UInt128)] = []
+        for (wanted, place) in keys {
+            if let position = positions[SetOrder.identity(wanted.key)] { gone.insert(position); continue }
+            if set.autoMerge, let (low, high, _) = SetOrder.bounds(wanted.key), set.elements.contains(where: { SetOrder.bounds($0.key).map { $0.low <= low && high <= $0.high } ?? false }) {
+                cuts.append((low, high))
+                continue
+            }
+            if mustExist { throw kernel(Self.missing, place) }
+        }
+        var left = set.elements.enumerated().filter { !gone.contains($0.offset) }.map(\.element)
+        for (low, high) in cuts {
+            left = left.flatMap { element -> [SetElement] in
+                guard let (first, last, type) = SetOrder.bounds(element.key), first <= low, high <= last else { return [element] }
+                var parts: [SetElement] = []
+                if first < low { var part = element; part.key = SetOrder.expression(low: first, high: low - 1, type: type); parts.append(part) }
+                if high < last { var part = element; part.key = SetOrder.expression(low: high + 1, high: last, type: type); parts.append(part) }
+                return parts
+            }
+        }
+        value.tables[table].sets[index].elements = left
+    }
+
+    /// `meter NAME { ... }` declares its set on first use.
+    func declareMeter(_ name: String, _ size: UInt64?, _ place: Node, _ item: SetItem, _ table: Int, _ evaluator: Evaluator) throws {
+        if value.tables[table].sets.contains(where: { $0.name == name }) { return }
+        let probe = Evaluator(view: evaluator.view)
+        probe.isLenient = true
+        let key = try probe.general(item.key, nil)
+        var set = NamedSet(name: name, handle: nextHandle(table), keyType: key.type, data: nil, flags: item.timeout == nil ? .dynamic : [.dynamic, .timeout])
+        set.size = UInt32(truncatingIfNeeded: size ?? 65535)
+        if key.type.parts.contains(where: { Datatypes.declared($0.basic.rawValue)?.bits != $0.bits }) { if case .concatenation(let parts) = key { set.keyExpressions = parts } else { set.keyExpressions = [key] } }
+        set.location = place.location
+        value.tables[table].sets.append(set)
+    }
+
+    // MARK: Objects
+
+    func addObject(_ operation: CommandOperation, _ table: Int, _ node: ObjectNode) throws {
+        let object = NamedObject(name: node.name, handle: 0, value: try objectValue(node, table), comment: node.comment, location: node.location)
+        if value.tables[table].objects.contains(where: { $0.name == node.name && $0.value.kind == object.value.kind }) {
+            if operation == .create { throw kernel(Self.exists, node.location) }
+            return
+        }
+        var fresh = object
+        fresh.handle = nextHandle(table)
+        value.tables[table].objects.append(fresh)
+    }
+
+    private func objectValue(_ node: ObjectNode, _ table: Int) throws -> ObjectValue {
+        func fail(_ message: String) -> EvaluationError { EvaluationError(message: message, location: node.location) }
+        let family = value.tables[table].family
+        func l4(_ text: String?) throws -> UInt8 {
+            guard let text else { throw fail("missing protocol") }
+            guard text == "tcp" || text == "udp" else { throw fail("syntax error, unexpected string, expecting tcp or udp") }
+            return text == "tcp" ? 6 : 17
+        }
+        func l3(_ text: String?) throws -> Family {
+            guard let text else { return family }
+            guard let named = Family(rawValue: text == "ipv4" ? "ip" : text == "ipv6" ? "ip6" : text) else { throw fail("unknown l3proto") }
+            if family == .ip && named == .ip6 || family == .ip6 && named == .ip { throw fail("conflicting protocols specified: \(family.rawValue) vs. \(named.rawValue)") }
+            return named
+        }
+        switch node.value {
+        case .counter(let packets, let bytes): return .counter(packets: packets, bytes: bytes)
+        case .quota(let quota): return .quota(quota)
+        case .limit(let limit): return .limit(limit)
+        case .synproxy(let synproxy): return .synproxy(synproxy)
+        case .secmark(let context): return .secmark(context)
+        case .tunnel(let lines): return .tunnel(lines: lines)
+        case .ctHelper(let type, let protocolName, let network):
+            guard let type else { throw fail("missing helper type") }
+            return .ctHelper(type: type, l4proto: try l4(protocolName), l3proto: try l3(network))
+        case .ctTimeout(let protocolName, let network, let policy):
+            let number = try l4(protocolName)
+            let states = number == 6
+                ? ["syn_sent", "syn_recv", "established", "fin_wait", "close_wait", "last_ack", "time_wait", "close", "syn_sent2", "retrans", "unack"] : ["unreplied", "replied"]
+            for entry in policy where !states.contains(entry.0) { throw EvaluationError(message: "\(entry.0) state is not valid for this protocol", location: entry.2) }
+            let ordered = states.compactMap { state in policy.last { $0.0 == state }.map { (state: state, seconds: UInt32(truncatingIfNeeded: $0.1)) } }
+            return .ctTimeout(l4proto: number, l3proto: try l3(network), policy: ordered)
+        case .ctExpectation(let protocolName, let network, let port, let timeout, let size):
+            guard let port, let timeout, let size else { throw fail("ct expectation: protocol, dport, timeout and size are needed") }
+            guard port <= 0xffff, size <= 255 else { throw fail("value out of range") }
+            return .ctExpectation(l4proto: try l4(protocolName), l3proto: try l3(network), port: UInt16(port), timeout: timeout, size: UInt8(size))
+        }
+    }
+
+    // MARK: Flowtables
+
+    func addFlowtable(_ operation: CommandOperation, _ table: Int, _ node: FlowtableNode) throws {
+        let family = value.tables[table].family
+        guard family == .ip || family == .ip6 || family == .inet else { throw kernel(Self.unsupported, node.location) }
+        let devices = try node.devices.map { try self.devices($0) } ?? []
+        if let interfaces = options.interfaces {
+            for device in devices where !device.hasSuffix("*") && !interfaces.contains(device) { throw kernel(Self.missing, node.devices?.location ?? node.location) }
+        }
+        if let index = value.tables[table].flowtables.firstIndex(where: { $0.name == node.name }) {
+            if operation == .create { throw kernel(Self.exists, node.location) }
+            for device in devices where !value.tables[table].flowtables[index].devices.contains(device) { value.tables[table].flowtables[index].devices.append(device) }
+            return
+        }
+        guard let hook = node.hook else { throw EvaluationError(message: "missing hook and priority in flowtable declaration", location: node.location) }
+        guard hook == "ingress" else { throw EvaluationError(message: "unknown chain hook", location: node.location) }
+        let priority = try self.priority(node.priority, node.priorityOffset, .netdev, .ingress)
+        value.tables[table].flowtables.append(Flowtable(
+            name: node.name, handle: nextHandle(table), priority: priority, devices: devices.sorted(), counter: node.counter, offload: node.offload, location: node.location))
+    }
+
+    func removeFlowtableDevices(_ table: Int, _ node: FlowtableNode) throws {
+        guard let index = value.tables[table].flowtables.firstIndex(where: { $0.name == node.name }) else { throw kernel(Self.missing, node.location) }
+        guard let devices = node.devices else { return }
+        for device in try self.devices(devices) { value.tables[table].flowtables[index].devices.removeAll { $0 == device } }
+    }
+}
