@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_launch.h>
 #include <rte_log.h>
@@ -58,6 +60,33 @@ size_t nt_log_take(char *into, size_t capacity)
 	log_count -= count;
 	pthread_mutex_unlock(&log_lock);
 	return count;
+}
+
+int nt_eal_init(int argc, char **argv)
+{
+	char text[1024];
+	ssize_t length;
+	int saved = dup(STDERR_FILENO);
+	int file = memfd_create("stderr", MFD_CLOEXEC);
+
+	fflush(stderr);
+	if (saved >= 0 && file >= 0)
+		dup2(file, STDERR_FILENO);
+	int result = rte_eal_init(argc, argv);
+	int code = rte_errno;
+	fflush(stderr);
+	if (saved >= 0 && file >= 0) {
+		dup2(saved, STDERR_FILENO);
+		lseek(file, 0, SEEK_SET);
+		while ((length = read(file, text, sizeof text)) > 0)
+			log_write(NULL, text, (size_t)length);
+	}
+	if (saved >= 0)
+		close(saved);
+	if (file >= 0)
+		close(file);
+	rte_errno = code;
+	return result;
 }
 
 int nt_errno(void)

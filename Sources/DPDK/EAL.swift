@@ -47,15 +47,15 @@ public struct EAL: Sendable {
             let affinityIsKnown = nt_affinity_get(&affinity, 1024) == 0
             // DPDK keeps pointers into its argument vector, so the words live as long as the process.
             var vector: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
-            let result = vector.withUnsafeMutableBufferPointer { rte_eal_init(Int32(words.count), $0.baseAddress) }
+            let result = vector.withUnsafeMutableBufferPointer { nt_eal_init(Int32(words.count), $0.baseAddress) }
             if !configuration.pinsCaller, affinityIsKnown { _ = nt_affinity_set(affinity, 1024) }
+            if let path = rte_eal_get_runtime_dir(), path.pointee != 0 { nt_remove_directory_at_exit(path) }
             guard result >= 0 else {
                 let code = nt_errno()
                 let log = takeLog()
                 state = .failed
                 throw DPDKError(.machine, "DPDK does not start: \(errnoText(code))", advice: advice(code: code, log: log, configuration), log: log)
             }
-            if let path = rte_eal_get_runtime_dir() { nt_remove_directory_at_exit(path) }
             // Pairs with the acquiring load in hasHugePages: who sees true may use the heap.
             hugePagesInUse.store(rte_eal_has_hugepages() != 0, ordering: .releasing)
             var next: UInt32 = 1

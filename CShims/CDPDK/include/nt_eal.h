@@ -14,6 +14,10 @@ int nt_log_capture(void);
 // Moves up to `capacity` bytes of captured log text to `into` and returns their number; any thread may call it.
 size_t nt_log_take(char *into, size_t capacity);
 
+// rte_eal_init, with what it and its drivers write straight to stderr put into the captured log. Other threads' words go
+// there as well while it runs, so it is called before there are any.
+int nt_eal_init(int argc, char **argv);
+
 // DPDK's thread-local error number.
 int nt_errno(void);
 
