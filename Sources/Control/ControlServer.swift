@@ -24,6 +24,10 @@ public struct ControlServer: Sendable {
         self.backend = backend
     }
 
+    /// Whether the path can be used, before anything is started; a stale socket is removed.
+    /// - Throws: `ControlError` if another needletail listens there, or something else lies there.
+    public static func checkPath(_ path: String) throws(ControlError) { try ControlSocket.claim(path) }
+
     /// Serves until the task is cancelled, then removes the socket.
     /// - Parameter ready: called once, when clients can connect.
     /// - Throws: `ControlError` if the path cannot be used.

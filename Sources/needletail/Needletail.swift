@@ -1,5 +1,6 @@
 // The command: argument parsing and wiring only.
 import ArgumentParser
+import Dataplane
 
 @main
 struct Needletail: AsyncParsableCommand {
@@ -14,8 +15,4 @@ struct Needletail: AsyncParsableCommand {
             """,
         version: Version.text,
         subcommands: [RunCommand.self, ReplayCommand.self, Check.self, Show.self, Bench.self])
-}
-
-enum Version {
-    static let text = "0.1.0"
 }

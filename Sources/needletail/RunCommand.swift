@@ -23,6 +23,7 @@ struct RunCommand: AsyncParsableCommand {
             let configuration = try file.load()
             let logger = try LogDestination(configuration.log).logger(Logger.Level(configuration.log.level, verbose: verbose))
             for warning in configuration.warnings { logger.warning("\(warning)") }
+            try ControlServer.checkPath(configuration.control.socket)
             let runtime = try Runtime(configuration: configuration, logger: logger)
             let signals = SignalWatcher([
                 SIGINT: { Task { await runtime.stop() } },

@@ -1,8 +1,13 @@
 // What goes over the control socket besides the reports.
 
+/// The product's own.
+public enum Version {
+    public static let text = "0.1.0"
+}
+
 /// `GET /v1/status`
 public struct StatusReport: Codable, Sendable, Equatable {
-    public var version = ""
+    public var version = Version.text
     public var processIdentifier = 0
     /// Seconds since the start.
     public var uptime: Double = 0

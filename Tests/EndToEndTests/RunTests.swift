@@ -1,0 +1,129 @@
+// `needletail run` and its control socket: start, questions, a stop with nothing left behind.
+import Foundation
+import Glibc
+import Testing
+
+/// A running needletail on two net_null ports, told to stop when the value goes away.
+private final class Router {
+    let scratch: Scratch
+    let process = Process()
+
+    /// Starts it and waits until its socket answers.
+    init(_ scratch: Scratch, ruleset: String? = nil) throws {
+        self.scratch = scratch
+        if let ruleset { try scratch.write("rules.nft", ruleset) }
+        try scratch.write("run.toml", Sample.configuration(ruleset: ruleset == nil ? nil : "rules.nft", devices: ("net_null0,no-rx=1", "net_null1,no-rx=1")))
+        for name in ["out", "err"] { try scratch.write(name, "") }
+        process.executableURL = URL(fileURLWithPath: Binary.path)
+        process.arguments = ["run", "--config", "run.toml"]
+        process.currentDirectoryURL = scratch.url
+        process.standardInput = FileHandle.nullDevice
+        process.standardOutput = FileHandle(forWritingAtPath: scratch.path("out"))
+        process.standardError = FileHandle(forWritingAtPath: scratch.path("err"))
+        try process.run()
+        let deadline = Date(timeIntervalSinceNow: 60)
+        while try Binary.run("show", "status", "--socket", "control.sock", in: scratch.url).exitCode != 0 {
+            guard process.isRunning, Date() < deadline else { throw NotStarted(error: text("err")) }
+            usleep(100_000)
+        }
+    }
+
+    struct NotStarted: Error { var error: String }
+
+    deinit { signal(SIGKILL) }
+
+    /// Sends a signal to the process, and to nobody else: an identifier of 0 would mean this whole process group.
+    func signal(_ number: Int32) {
+        let identifier = process.processIdentifier
+        if process.isRunning, identifier > 1 { kill(identifier, number) }
+    }
+
+    func text(_ name: String) -> String { (try? String(contentsOfFile: scratch.path(name), encoding: .utf8)) ?? "" }
+
+    func show(_ arguments: String...) throws -> Outcome { try Binary.run(["show"] + arguments + ["--socket", "control.sock"], in: scratch.url) }
+
+    /// Sends a signal and gives the exit code, 128 and more for a signal's death.
+    func end(_ number: Int32 = SIGTERM) -> Int32 {
+        signal(number)
+        process.waitUntilExit()
+        return process.terminationReason == .exit ? process.terminationStatus : 128 + process.terminationStatus
+    }
+}
+
+@Suite(.serialized) struct RunTests {
+    @Test func answersAndStops() throws {
+        let router = try Router(try Scratch())
+        let mode = try FileManager.default.attributesOfItem(atPath: router.scratch.path("control.sock"))[.posixPermissions] as? Int
+        #expect(mode == 0o600)
+
+        let status = try router.show("status", "--json")
+        #expect(status.exitCode == 0, "\(status.error)")
+        let fields = try #require(try JSONSerialization.jsonObject(with: Data(status.output.utf8)) as? [String: Any])
+        #expect(fields["ports"] as? Int == 2)
+        #expect(fields["processIdentifier"] as? Int == Int(router.process.processIdentifier))
+        for question in ["stats", "ports", "flows", "conntrack", "offload"] {
+            let text = try router.show(question)
+            #expect(text.exitCode == 0, "show \(question): \(text.error)")
+            let json = try router.show(question, "--json")
+            #expect(json.exitCode == 0)
+            #expect(throws: Never.self) { try JSONSerialization.jsonObject(with: Data(json.output.utf8)) }
+        }
+        let metrics = try router.show("metrics")
+        #expect(metrics.output.contains("\nneedletail_port_received_packets_total{port=\"a\"} 0\n"))
+        // What show config prints is a configuration again.
+        let config = try router.scratch.write("again.toml", try router.show("config").output)
+        #expect(try Binary.run("check", "--config", config).exitCode == 0)
+
+        #expect(router.end() == 0, "\(router.text("err"))")
+        #expect(router.text("out").hasPrefix("0 packets in, 0 out; "))
+        #expect(!FileManager.default.fileExists(atPath: router.scratch.path("control.sock")))
+    }
+
+    @Test func aSecondOneIsRefusedAndAStaleSocketIsNot() throws {
+        let scratch = try Scratch()
+        let first = try Router(scratch)
+        let second = try Binary.run("run", "--config", "run.toml", in: scratch.url)
+        #expect(second.exitCode == 2)
+        #expect(second.error.contains("control socket \(scratch.path("control.sock")): another needletail listens there; stop it or choose another path in [control] socket")
+            || second.error.contains("control socket control.sock: another needletail listens there"), "\(second.error)")
+        #expect(try first.show("status").exitCode == 0)
+        #expect(first.end(SIGKILL) == 128 + SIGKILL)
+        #expect(FileManager.default.fileExists(atPath: scratch.path("control.sock")))
+        let third = try Router(scratch)
+        #expect(third.end(SIGINT) == 0, "\(third.text("err"))")
+    }
+
+    @Test func aFileInTheSocketsPlaceIsKept() throws {
+        let scratch = try Scratch()
+        try scratch.write("run.toml", Sample.configuration(ruleset: nil, devices: ("net_null0,no-rx=1", "net_null1,no-rx=1")))
+        try scratch.write("control.sock", "precious")
+        let outcome = try Binary.run("run", "--config", "run.toml", in: scratch.url)
+        #expect(outcome.exitCode == 2)
+        #expect(outcome.error.contains("control.sock: there is a file of that name which is no socket; remove it or choose another path in [control] socket"), "\(outcome.error)")
+        #expect(try String(contentsOfFile: scratch.path("control.sock"), encoding: .utf8) == "precious")
+    }
+
+    @Test func readsTheRulesetAgain() throws {
+        let router = try Router(try Scratch(), ruleset: "table ip t {\n\tcounter old {\n\t}\n}\n")
+        #expect(try router.show("stats").output.contains("ip t old"))
+        try router.scratch.write("rules.nft", "table ip t {\n\tcounter new {\n\t}\n}\n")
+        router.signal(SIGHUP)
+        let deadline = Date(timeIntervalSinceNow: 30)
+        while try !router.show("stats").output.contains("ip t new"), Date() < deadline { usleep(100_000) }
+        #expect(try router.show("stats").output.contains("ip t new"))
+        try router.scratch.write("rules.nft", "table ip t {\n\tnonsense\n}\n")
+        router.signal(SIGHUP)
+        while !router.text("err").contains("the ruleset stays as it was"), Date() < deadline { usleep(100_000) }
+        #expect(router.text("err").contains("the ruleset stays as it was"))
+        #expect(try router.show("stats").output.contains("ip t new"))
+        #expect(router.end() == 0, "\(router.text("err"))")
+    }
+
+    @Test func whatTheMachineLacksIs2() throws {
+        let scratch = try Scratch()
+        try scratch.write("run.toml", Sample.configuration(ruleset: nil, devices: ("net_af_packet0,iface=doesnotexist", "net_null1,no-rx=1")))
+        let outcome = try Binary.run("run", "--config", "run.toml", in: scratch.url)
+        #expect(outcome.exitCode == 2)
+        #expect(outcome.error.contains("net_af_packet0,iface=doesnotexist"), "\(outcome.error)")
+    }
+}
