@@ -84,8 +84,9 @@ struct CaptureComparison: Encodable {
     private func read(_ path: String, excluded: inout Int) throws -> [ComparableFrame] {
         var reader = try CaptureReader(path: path)
         var frames: [ComparableFrame] = []
+        var fragments = FragmentNames()
         while let record = try reader.next() {
-            let frame = ComparableFrame(number: reader.count, bytes: Array(record.bytes), ownAddresses: ownAddresses)
+            let frame = ComparableFrame(number: reader.count, bytes: Array(record.bytes), ownAddresses: ownAddresses, fragments: &fragments)
             if frame.isNeighbourTraffic { excluded += 1 } else { frames.append(frame) }
         }
         return frames

@@ -1,8 +1,22 @@
 // A frame made ready for a comparison between two routers: what they may choose freely is masked.
 //
 // Masked is only what each router makes up for packets of its own: of ICMP replies and errors from one of the router's
-// addresses, the IPv4 identification and the header checksum over it; of ICMPv6, the flow label.
+// addresses, the IPv4 identification and the header checksum over it; of ICMPv6, the flow label. And the identification of
+// IPv6 fragments, which Linux draws anew when it cuts a packet that conntrack had put together: it is replaced by its
+// ordinal among the addresses' identifications, so that the same fragments must still belong together.
 import Wire
+
+/// Identifications of IPv6 fragments in the order of their appearance in one capture.
+struct FragmentNames {
+    private var ordinals: [[UInt8]: [[UInt8]: UInt32]] = [:]
+
+    mutating func ordinal(addresses: [UInt8], identification: [UInt8]) -> UInt32 {
+        let next = UInt32(ordinals[addresses]?.count ?? 0)
+        if let known = ordinals[addresses]?[identification] { return known }
+        ordinals[addresses, default: [:]][identification] = next
+        return next
+    }
+}
 
 struct ComparableFrame {
     /// 1-based number of the record in its capture.
@@ -13,7 +27,7 @@ struct ComparableFrame {
     /// ARP, neighbour and router discovery, MLD: how neighbours are found is not compared.
     let isNeighbourTraffic: Bool
 
-    init(number: Int, bytes: [UInt8], ownAddresses: Set<IPAddress>) {
+    init(number: Int, bytes: [UInt8], ownAddresses: Set<IPAddress>, fragments: inout FragmentNames) {
         self.number = number
         var bytes = bytes
         var offset = 12
@@ -40,7 +54,12 @@ struct ComparableFrame {
                 proto = bytes[transport]
                 transport += 8 + Int(bytes[transport + 1]) * 8
             }
-            flow = Array(bytes[ip + 8..<ip + 40]) + ComparableFrame.transportKey(bytes, transport, proto)
+            let addresses = Array(bytes[ip + 8..<ip + 40])
+            if proto == 44, bytes.count >= transport + 8 {
+                let name = fragments.ordinal(addresses: addresses, identification: Array(bytes[transport + 4..<transport + 8]))
+                for index in 0..<4 { bytes[transport + 4 + index] = UInt8(truncatingIfNeeded: name >> (24 - 8 * UInt32(index))) }
+            }
+            flow = addresses + ComparableFrame.transportKey(bytes, transport, proto)
             let type: UInt8? = proto == 58 && bytes.count > transport ? bytes[transport] : nil
             isNeighbourTraffic = type.map { (130...137).contains(Int($0)) || $0 == 143 } ?? false
             if let type, type < 128 || type == 129 {

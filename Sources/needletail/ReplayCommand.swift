@@ -15,7 +15,8 @@ struct ReplayCommand: ParsableCommand {
 
             With --expect, what each port sent is compared with a capture of what another router sent there; exit code 1 \
             if anything differs. Compared are whole frames. Ignored are ARP, neighbour discovery and MLD, and, in ICMP \
-            that the router itself makes, the IPv4 identification (and so the header checksum) or the IPv6 flow label.
+            that the router itself makes, the IPv4 identification (and so the header checksum) or the IPv6 flow label; \
+            identifications of IPv6 fragments need only be the same where the expected ones are.
             """)
 
     @OptionGroup var file: ConfigurationOption
