@@ -34,6 +34,8 @@ import Wire
 
     /// TCP window and state; unused by other protocols.
     public var window = TCPWindowPair()
+    /// SCTP tags and state; unused by other protocols.
+    public var sctp = SCTPAssociation()
     public var original = ConnectionTuple()
     public var reply = ConnectionTuple()
     public var status: ConnectionStatus = []

@@ -13,7 +13,7 @@ extension Connection {
         var line = name + String(repeating: " ", count: max(0, 8 - name.utf8.count)) + " \(transportProtocol) "
         if !status.contains(.offload) {
             line += "\(deadline > now ? (deadline - now) / 1_000_000_000 : 0) "
-            if transportProtocol == IPProtocol.tcp { line += Connection.stateName(tcpState) + " " }
+            if let state = protocolState { line += state + " " }
         }
         line += original.listing + " "
         let isWholeZone = zone.directions == 3
@@ -52,7 +52,7 @@ extension Connection {
         var fields = "\"protocol\":\"\(Connection.protocolName(transportProtocol))\",\"protonum\":\(transportProtocol)"
         fields += ",\"family\":\"\(original.family == .ipv4 ? "ipv4" : "ipv6")\""
         fields += ",\"timeout\":\(deadline > now ? (deadline - now) / 1_000_000_000 : 0)"
-        if transportProtocol == IPProtocol.tcp { fields += ",\"state\":\"\(Connection.stateName(tcpState))\"" }
+        if let state = protocolState { fields += ",\"state\":\"\(state)\"" }
         fields += ",\"original\":\(side(original, originalPackets, originalBytes)),\"reply\":\(side(reply, replyPackets, replyBytes))"
         let names: [(ConnectionStatus, String)] = [
             (.expected, "expected"), (.seenReply, "seen-reply"), (.assured, "assured"), (.confirmed, "confirmed"), (.sourceNAT, "snat"),
@@ -69,6 +69,15 @@ extension Connection {
     public var protocolName: String { Connection.protocolName(transportProtocol) }
     /// TCP state as Linux names it: `ESTABLISHED`.
     public var stateName: String { Connection.stateName(tcpState) }
+
+    /// nil for protocols without states.
+    private var protocolState: String? {
+        switch transportProtocol {
+        case IPProtocol.tcp: Connection.stateName(tcpState)
+        case IPProtocol.sctp: (SCTPState(rawValue: sctp.state) ?? .none).name
+        default: nil
+        }
+    }
 
     static func protocolName(_ number: UInt8) -> String {
         switch number {

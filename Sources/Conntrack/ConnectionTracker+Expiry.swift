@@ -42,6 +42,9 @@ extension ConnectionTracker {
     private func mayEvict(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
         if connection.pointee.status.contains(.offload) && connection.pointee.transportProtocol != IPProtocol.udp { return false }
         if !connection.pointee.status.contains(.assured) { return true }
+        if connection.pointee.transportProtocol == IPProtocol.sctp {
+            return connection.pointee.sctp.state >= SCTPState.shutdownSent.rawValue && connection.pointee.sctp.state <= SCTPState.shutdownAckSent.rawValue
+        }
         guard connection.pointee.transportProtocol == IPProtocol.tcp else { return false }
         switch connection.pointee.tcpState {
         case .finWait, .lastAck, .timeWait, .close, .closeWait: return true
@@ -95,6 +98,7 @@ extension ConnectionTracker {
             guard sawReply, lastSeen > connection.pointee.streamFrom || connection.pointee.transportProtocol == IPProtocol.udplite else { return timeouts.udp }
             if !connection.pointee.status.contains(.natClash) { connection.pointee.status.insert(.assured) }
             return timeouts.udpStream
+        case IPProtocol.sctp: return timeouts.sctp(SCTPState(rawValue: connection.pointee.sctp.state) ?? .closed)
         case IPProtocol.icmp: return timeouts.icmp
         case IPProtocol.icmpv6: return timeouts.icmpv6
         case IPProtocol.gre:

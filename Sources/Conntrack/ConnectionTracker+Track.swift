@@ -172,6 +172,7 @@ extension ConnectionTracker {
         case IPProtocol.tcp: return trackTCP(packet, parsed, index, tracking, verifies: verifies, now: now)
         case IPProtocol.udp, IPProtocol.udplite: return trackUDP(packet, parsed, index, tracking, verifies: verifies, now: now)
         case IPProtocol.icmp, IPProtocol.icmpv6: return trackICMPQuery(parsed, index, tracking, now: now)
+        case IPProtocol.sctp: return trackSCTP(packet, parsed, index, tracking, verifies: verifies, now: now)
         case IPProtocol.gre: return trackGRE(parsed, index, tracking, now: now)
         default:
             refresh(index, tracking.direction, seconds: configuration.timeouts.generic, bytes: parsed.networkLength, now: now)

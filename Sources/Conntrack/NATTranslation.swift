@@ -89,6 +89,10 @@ extension ConnectionTracker {
             let delta = Checksum.add(addressDelta, Checksum.delta(packet.load16(portOffset), newPort))
             packet.store16(newPort, at: portOffset)
             packet.store16(Checksum.applyUDP(delta, to: packet.load16(transportOffset + 6)), at: transportOffset + 6)
+        case IPProtocol.sctp:
+            guard available >= 8 else { return false }
+            packet.store16(newPort, at: portOffset)
+            if available >= 12 { Checksum.fillSCTP(packet.start + transportOffset, length: available) }
         case IPProtocol.icmp:
             guard available >= 8 else { return false }
             switch packet.load8(transportOffset) {

@@ -22,8 +22,30 @@ import Wire
     public var icmpv6: UInt32 = 30
     public var gre: UInt32 = 30
     public var greStream: UInt32 = 180
+    public var sctpClosed: UInt32 = 10
+    public var sctpCookieWait: UInt32 = 3
+    public var sctpCookieEchoed: UInt32 = 3
+    public var sctpEstablished: UInt32 = 210
+    public var sctpShutdownSent: UInt32 = 3
+    public var sctpShutdownReceived: UInt32 = 3
+    public var sctpShutdownAckSent: UInt32 = 3
+    public var sctpHeartbeatSent: UInt32 = 30
     public var generic: UInt32 = 600
     public init() {}
+
+    /// Seconds by SCTP state.
+    func sctp(_ state: SCTPState) -> UInt32 {
+        switch state {
+        case .none, .closed: sctpClosed
+        case .cookieWait: sctpCookieWait
+        case .cookieEchoed: sctpCookieEchoed
+        case .established: sctpEstablished
+        case .shutdownSent: sctpShutdownSent
+        case .shutdownReceived: sctpShutdownReceived
+        case .shutdownAckSent: sctpShutdownAckSent
+        case .heartbeatSent: sctpHeartbeatSent
+        }
+    }
 
     /// Seconds by TCP state.
     @inlinable func tcp(_ state: TCPState) -> UInt32 {
