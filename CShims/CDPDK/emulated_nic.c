@@ -36,6 +36,15 @@ nt_nic_set_time(uint64_t now_ns)
 	__atomic_store_n(&nt_nic_time, now_ns, __ATOMIC_RELAXED);
 }
 
+void
+nt_nic_set_mtu(uint16_t port, uint16_t mtu)
+{
+	struct nt_nic *nic = nt_nic_of(port);
+	// Relaxed, as the load in emulated_nic_receive.c: set before the rules that count on it are published.
+	if (nic != NULL)
+		__atomic_store_n(&nic->mtu, mtu, __ATOMIC_RELAXED);
+}
+
 static void
 free_nic(struct nt_nic *nic)
 {

@@ -289,9 +289,6 @@ run(struct nt_nic_queue *queue, struct rte_mbuf *frame, uint16_t *output)
 	struct parsed p;
 	if (!parse(frame, &p))
 		return to_software;
-	// Longer than the port's MTU: a real port would not have received it.
-	if (p.network_length > nic->mtu)
-		return to_software;
 	const struct nt_nic_rule *slot = look_up(nic, &p.key);
 	if (slot == NULL)
 		return to_software;
@@ -299,7 +296,8 @@ run(struct nt_nic_queue *queue, struct rte_mbuf *frame, uint16_t *output)
 	uint8_t guards = __atomic_load_n(&nic->guards, __ATOMIC_RELAXED);
 	if (p.ttl <= 1 && (guards & (p.key.family == 4 ? 1 : 2)))
 		return to_software;
-	if (!matches(frame, &p, &slot->rule))
+	// Longer than the port's MTU: a real port would not have received it.
+	if (p.network_length > __atomic_load_n(&nic->mtu, __ATOMIC_RELAXED) || !matches(frame, &p, &slot->rule))
 		return to_software;
 	uint32_t actions = slot->rule.actions;
 	uint32_t wanted = p.network + p.network_length, length = rte_pktmbuf_pkt_len(frame);

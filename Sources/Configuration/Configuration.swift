@@ -89,7 +89,10 @@ extension Configuration {
     }
 
     /// `emulate-offload`: the NIC whose rte_flow tables software plays at this port.
-    public enum EmulatedOffload: String, Sendable, Equatable, CaseIterable { case none, full }
+    /// `full` takes every flow; the others accept what the NIC of that driver does (docs/offload.md).
+    public enum EmulatedOffload: String, Sendable, Equatable, CaseIterable {
+        case none, full, mlx5, mlx5HardwareSteering = "mlx5-hws", nfp, bnxt, sfc, cxgbe, ice, i40e
+    }
 
     /// `[routing]`
     public struct Routing: Sendable, Equatable {

@@ -93,7 +93,7 @@ private final class ReplayRun {
             let address = port.mac ?? EthernetAddress(rawValue: 0x0200_0000_0000 | UInt64(place + 1))
             made.append(ReplayPort(rings: rings, device: device))
             assembled.append(AssembledPort(configuration: port, device: device, setup: setup, address: address))
-            if port.emulateOffload == .full { try EmulatedNIC.attach(port: device.id, profile: "full") }
+            if port.emulateOffload != .none { try EmulatedNIC.attach(port: device.id, profile: port.emulateOffload.rawValue) }
         }
         ports = made
         writers = try configuration.ports.enumerated().map { place, port in

@@ -100,7 +100,7 @@ public final class Runtime: @unchecked Sendable {
                                 advice: "give the device more queues (net_af_packet: qpairs=\(workers)) or use fewer eal.worker-cores")
             }
             ports.append(AssembledPort(configuration: port, device: device, setup: setup, address: port.mac ?? device.macAddress))
-            if port.emulateOffload == .full { try EmulatedNIC.attach(port: device.id, profile: "full") }
+            if port.emulateOffload != .none { try EmulatedNIC.attach(port: device.id, profile: port.emulateOffload.rawValue) }
         }
         let wall = UInt64(Date().timeIntervalSince1970 * 1e9) &- Clock.nanoseconds
         let assembly = try Assembly(configuration: configuration, ports: ports, pool: pool, ruleset: ruleset, workerCount: workers, isThreaded: true,

@@ -6,7 +6,7 @@ import CDPDK
 import Wire
 
 struct OffloadAdapter {
-    let port: OffloadPort
+    var port: OffloadPort
     var capability = OffloadCapability()
     var isUp = false
     /// Rules that exist or may exist on the NIC, guards not counted.

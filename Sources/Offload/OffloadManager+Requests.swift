@@ -147,6 +147,7 @@ extension OffloadManager {
 
     /// Tries a port's capability and installs the guards that its rules count on.
     func bringUp(_ place: Int, now: Timestamp) {
+        settleMTU(place)
         let ports = adapters.map(\.port)
         adapters[place].capability = OffloadCapability.trial(ingress: ports[place], ports: ports)
         adapters[place].learnedCapacity = nil
@@ -154,6 +155,14 @@ extension OffloadManager {
         for family: UInt8 in [4, 6] where adapters[place].capability.needsGuard(family: family) {
             installGuard(place, family: family)
         }
+    }
+
+    /// A device may receive longer packets than the port's MTU says; what counts for a flow's path is what it receives.
+    private func settleMTU(_ place: Int) {
+        let port = adapters[place].port
+        if nt_nic_profile_of(port.dpdkPort) != nil { return nt_nic_set_mtu(port.dpdkPort, port.mtu) }
+        var received: UInt16 = 0
+        if rte_eth_dev_get_mtu(port.dpdkPort, &received) == 0 { adapters[place].port.mtu = max(port.mtu, received) }
     }
 
     private func installGuard(_ place: Int, family: UInt8) {

@@ -33,7 +33,7 @@ struct ReplayCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Who made the expected captures, for the last line of the report.", valueName: "text"))
     var reference = "the expected captures"
 
-    @Option(help: ArgumentHelp("Play this NIC at every port, whatever the configuration says: none or full.", valueName: "profile"))
+    @Option(help: ArgumentHelp("Play this NIC at every port, whatever the configuration says: none, full, or a real one such as mlx5.", valueName: "profile"))
     var emulateOffload: Configuration.EmulatedOffload?
 
     @Flag(inversion: .prefixedNo, help: "Wait until a packet has left before the next one arrives.")

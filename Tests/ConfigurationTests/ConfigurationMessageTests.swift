@@ -42,7 +42,7 @@ struct MessageCase: CustomTestStringConvertible, Sendable {
         MessageCase("[eal]\nworker-cores = [1024]", "test.toml:5: eal.worker-cores: element 1024 is not allowed; must be an array of CPU numbers from 0 to 1023"),
         MessageCase("[conntrack.timeout]\nudp = 0", "test.toml:5: conntrack.timeout.udp: 0 is not allowed; must be an integer from 1 to 31536000"),
         MessageCase("[flow-cache]\nmode = \"flowtables\"", "test.toml:5: flow-cache.mode: \"flowtables\" is not allowed (did you mean \"flowtable\"?); must be one of \"transparent\", \"flowtable\" or \"off\""),
-        MessageCase("emulate-offload = \"half\"", "test.toml:4: port.emulate-offload: \"half\" is not allowed; must be one of \"none\" or \"full\""),
+        MessageCase("emulate-offload = \"half\"", "test.toml:4: port.emulate-offload: \"half\" is not allowed; must be one of \"none\", \"full\", \"mlx5\", \"mlx5-hws\", \"nfp\", \"bnxt\", \"sfc\", \"cxgbe\", \"ice\" or \"i40e\""),
         MessageCase("[routing]\nsource = \"kernel\"", "test.toml:5: routing.source: \"kernel\" is not allowed; must be one of \"static\""),
         MessageCase("[log]\nlevel = \"warn\"", "test.toml:5: log.level: \"warn\" is not allowed; must be one of \"trace\", \"debug\", \"info\", \"notice\", \"warning\", \"error\" or \"critical\""),
         // Cores

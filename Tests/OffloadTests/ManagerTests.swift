@@ -102,6 +102,27 @@ extension OffloadSuite {
         }
     }
 
+    @Test func aPortReceivesNoMoreThanItsMTUSays() throws {
+        try withBench { bench in
+            var ports = bench.ports
+            ports[0].mtu = 60
+            ports[1].mtu = 60
+            let manager = OffloadManager(ports: ports)
+            bench.manager.stop(now: bench.now)
+            manager.start(now: bench.now)
+            var candidate = TestFlow().candidate
+            candidate.original.guard.maximumLength = 60
+            candidate.reply.guard.maximumLength = 60
+            #expect(manager.offer(candidate))
+            manager.runOnce(now: bench.now)
+            var long = TestFlow().original
+            #expect(bench.pass(long.bytes).software.isEmpty)
+            long.payload += [UInt8](repeating: 0, count: 11)
+            #expect(bench.pass(long.bytes).software.count == 1)
+            manager.stop(now: bench.now)
+        }
+    }
+
     @Test func portsWithoutOffloadRefuse() throws {
         try withBench(profile: nil) { bench in
             #expect(bench.manager.summary.ports.map(\.tier) == [.none, .none])

@@ -73,6 +73,8 @@ int nt_nic_attach(uint16_t port, const struct nt_nic_profile *profile, uint32_t 
 void nt_nic_detach(uint16_t port);
 // The profile on the port; NULL if there is no emulated NIC.
 const struct nt_nic_profile *nt_nic_profile_of(uint16_t port);
+// Longest IP packet that the port receives from now on (at first the device's own MTU): a longer one is not the NIC's.
+void nt_nic_set_mtu(uint16_t port, uint16_t mtu);
 // The time that frames are stamped with from now on, for the idle time of a query. One clock for all emulated NICs.
 void nt_nic_set_time(uint64_t now_ns);
 void nt_nic_read_statistics(uint16_t port, struct nt_nic_statistics *statistics);
