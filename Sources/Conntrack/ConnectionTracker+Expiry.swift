@@ -108,10 +108,13 @@ extension ConnectionTracker {
         }
     }
 
-    /// The flow is in the flow cache (`flow add`), or in the NIC: shown by listings and `ct status`.
+    /// The flow is in the flow cache (`flow add`), or in the NIC: shown by listings and `ct status`. A NIC does not tell
+    /// what it forwards, so from here on the window is learnt from what comes to software, a FIN first of all, and not
+    /// enforced.
     public func noteOffloaded(_ index: UInt32, hardware: Bool) {
         guard Int(index) < touched else { return }
         pool[Int(index)].status.insert(hardware ? [.offload, .hardwareOffload] : .offload)
+        if hardware { forgetWindow(index) }
     }
 
     /// The flow is back. If the NIC carried it, the window has moved unseen: it is learnt afresh from the next packet of
@@ -119,15 +122,19 @@ extension ConnectionTracker {
     public func noteOffloadEnded(_ index: UInt32) {
         guard Int(index) < touched else { return }
         let connection = pool + Int(index)
-        if connection.pointee.status.contains(.hardwareOffload) && connection.pointee.transportProtocol == IPProtocol.tcp {
-            func relearn(_ endpoint: inout TCPEndpoint) {
-                endpoint.maxWindow = 0
-                endpoint.flags &= ~(TCPEndpoint.Flag.maxAckSet | TCPEndpoint.Flag.dataUnacknowledged)
-                endpoint.flags |= TCPEndpoint.Flag.beLiberal
-            }
-            relearn(&connection.pointee.window.original)
-            relearn(&connection.pointee.window.reply)
-        }
+        if connection.pointee.status.contains(.hardwareOffload) { forgetWindow(index) }
         connection.pointee.status.subtract([.offload, .hardwareOffload])
+    }
+
+    private func forgetWindow(_ index: UInt32) {
+        let connection = pool + Int(index)
+        guard connection.pointee.transportProtocol == IPProtocol.tcp else { return }
+        func relearn(_ endpoint: inout TCPEndpoint) {
+            endpoint.maxWindow = 0
+            endpoint.flags &= ~(TCPEndpoint.Flag.maxAckSet | TCPEndpoint.Flag.dataUnacknowledged)
+            endpoint.flags |= TCPEndpoint.Flag.beLiberal
+        }
+        relearn(&connection.pointee.window.original)
+        relearn(&connection.pointee.window.reply)
     }
 }
