@@ -24,7 +24,11 @@ extension SlowPath {
             into: room, about: transit.context.packet, parsed, source: source, identification: UInt16(truncatingIfNeeded: random.next()),
             flowLabel: flowLabel(family, source, sender), link: answerLink(transit))
         guard room.length > 0 else { return }
-        sendOwn(room, transit)
+        // Linux attaches the connection of what the error is about (icmp_glue_bits): it is related, and NAT undoes in the
+        // quoted packet what it did to the original.
+        var attached = attachment(transit.tracking)
+        attached.isRelatedError = attached.hasConnection
+        sendOwn(room, transit, attached: attached)
     }
 
     /// The link header of an answer: the tags of what it answers; the addresses are filled in when it leaves.

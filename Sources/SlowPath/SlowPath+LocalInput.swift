@@ -43,6 +43,7 @@ extension SlowPath {
     private mutating func deliverICMP(_ transit: inout Transit, toGroup: Bool) -> Disposition {
         let parsed = transit.parsed
         if NeighbourMessage.isDiscovery(parsed) { return discoverNeighbour(&transit) }
+        if parsed.family == .ipv4, parsed.icmpType == 13, !toGroup { return answerTimestamp(transit) }
         // Linux ignores echo requests to broadcasts (icmp_echo_ignore_broadcasts), and answers those to IPv6 groups.
         guard EchoReply.isRequest(transit.packet, parsed), parsed.family == .ipv6 || !toGroup else { return .delivered }
         let sender = parsed.sourceAddress
@@ -54,6 +55,27 @@ extension SlowPath {
             into: room, answering: transit.packet, parsed, source: source, identification: UInt16(truncatingIfNeeded: random.next()),
             flowLabel: flowLabel(source.family, source, sender), link: answerLink(transit))
         if room.length > 0 { sendOwn(room, transit) }
+        return .delivered
+    }
+
+    /// ICMP timestamp (RFC 792): the request's own time stamp back, with ours behind it, milliseconds since midnight UT.
+    private mutating func answerTimestamp(_ transit: borrowing Transit) -> Disposition {
+        var parsed = transit.context.parsed
+        guard parsed.transportLength >= 20, Checksum.verifyTransport(transit.context.packet, parsed), var room = outbox.reserve(128) else { return .delivered }
+        parsed.networkLength = UInt32(parsed.networkHeaderLength) + 20
+        let link = answerLink(transit)
+        room.length = EchoReply.build(
+            into: room, answering: transit.context.packet, parsed, source: parsed.destinationAddress,
+            identification: UInt16(truncatingIfNeeded: random.next()), flowLabel: 0, link: link)
+        guard room.length > 0 else { return .delivered }
+        let message = link.length + 20
+        let time = UInt32(truncatingIfNeeded: transit.context.wallClock / 1_000_000 % 86_400_000)
+        room.store8(14, at: message)
+        room.store32(time, at: message + 12)
+        room.store32(time, at: message + 16)
+        room.store16(0, at: message + 2)
+        room.store16(Checksum.finish(Checksum.partial(UnsafeRawPointer(room.start + message), 20)), at: message + 2)
+        sendOwn(room, transit)
         return .delivered
     }
 

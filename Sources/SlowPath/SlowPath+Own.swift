@@ -58,7 +58,7 @@ extension SlowPath {
     }
 
     /// What an answer to a packet is to the packet's connection: related, the other way (nf_conntrack_attach).
-    private func attachment(_ tracking: Tracking) -> Tracking {
+    func attachment(_ tracking: Tracking) -> Tracking {
         guard tracking.hasConnection else { return .unseen }
         var answer = tracking
         answer.state = .related

@@ -1,6 +1,7 @@
 // What Linux did, byte for byte: rulesets and frames with the answers of a real kernel (Tests/Fixtures/kernel), run through
 // the slow path as a function. Masked are what Linux picks at random: the IPv4 identification of packets that the router
-// makes itself, and the IPv6 flow label of its errors.
+// makes itself, the IPv6 flow label of its errors,
+// the identification of fragments that it cuts anew, and the time in timestamp replies.
 import Conntrack
 import FlowCache
 import Foundation
@@ -74,8 +75,12 @@ import Wire
         let isOwnV4 = frame[12] == 8 && frame[13] == 0 && ([10, 0, 1, 1] == frame[26 ..< 30] || [10, 0, 2, 1] == frame[26 ..< 30])
         if isOwnV4, frame[23] == 1 {
             for byte in [18, 19, 24, 25] { frame[byte] = 0 }
+            // A timestamp reply's times and checksum.
+            if frame[34] == 14 { for byte in [36, 37] + (46 ..< 54) { frame[byte] = 0 } }
         } else if frame[12] == 0x86, frame[20] == 58 || frame[20] == 6 {
             for byte in 15 ..< 18 { frame[byte] = 0 }
+        } else if frame[12] == 0x86, frame[20] == 44 {
+            for byte in 58 ..< 62 { frame[byte] = 0 }
         }
         return frame
     }
