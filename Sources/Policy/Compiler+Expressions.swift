@@ -93,7 +93,9 @@ extension Compiler {
         case .socket: neverMatches("socket")
         case .osf: neverMatches("osf")
         case .ipsec: neverMatches("ipsec")
-        case .tunnel: neverMatches("tunnel")
+        case .tunnel(let key, let type):
+            // No packet comes from a lightweight tunnel: its path is missing, its fields are not there.
+            if key == "path" { immediate([UInt8](repeating: 0, count: type.byteLength), at: register) } else { neverMatches("tunnel") }
         case .range, .verdict, .set, .objectName, .catchAll: neverMatches("this expression")
         }
         return length
@@ -204,7 +206,30 @@ extension Compiler {
         case .transport, .inner: part = .transport
         }
         instruction.b = part.rawValue
+        if !field.isTunnelHeader { instruction.second = Compiler.innerProtocol(field.proto) }
         return instruction
+    }
+
+    /// What an inner packet has to be for one of its fields to mean anything.
+    private static func innerProtocol(_ proto: String) -> UInt64 {
+        let ipv4: UInt64 = 0x0800 << 16, ipv6: UInt64 = 0x86dd << 16
+        switch proto {
+        case "ip": return ipv4
+        case "ip6": return ipv6
+        case "arp": return 0x0806 << 16
+        case "icmp": return ipv4 | 2
+        case "icmpv6": return ipv6 | 59
+        case "igmp": return ipv4 | 3
+        case "tcp": return 7
+        case "udp": return 18
+        case "dccp": return 34
+        case "esp": return 51
+        case "ah": return 52
+        case "comp": return 109
+        case "sctp": return 133
+        case "udplite": return 137
+        default: return 0
+        }
     }
 
     /// What it means for the flow that a rule reads these bytes.

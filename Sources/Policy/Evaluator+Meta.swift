@@ -28,7 +28,7 @@ extension Program {
             context.walk?.pointee.refuse(.length, rule: pc.pointee.rule)
             return number(UInt64(context.layer.trafficLength))
         case .networkProtocol:
-            return number(UInt64(context.parsed.etherType))
+            return number(UInt64(context.layer.etherType))
         case .family:
             switch context.family {
             case .ipv4: return number(2)

@@ -35,7 +35,7 @@ extension Program {
             if flags & 0x2000 != 0 { length &+= 4 }
             if flags & 0x1000 != 0 { length &+= 4 }
             return flags & 7 == 0 ? layer.offset &+ length : -1
-        case 4, 41: return layer.offset
+        case 4: return layer.offset
         default: return -1
         }
     }
@@ -93,7 +93,7 @@ extension Program {
     func loadExtensionHeader(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> Bool {
         context.walk?.pointee.refuse(.otherHeader, rule: pc.pointee.rule)
         let exists = pc.pointee.second != 0
-        guard context.parsed.etherType == EtherType.ipv6, context.layer.network &+ 40 <= context.layer.end else { return exists ? store(false, pc) : false }
+        guard context.layer.etherType == EtherType.ipv6, context.layer.network &+ 40 <= context.layer.end else { return exists ? store(false, pc) : false }
         let found = IPv6Headers.find(context.packet, network: context.layer.network, end: context.layer.end, target: UInt8(truncatingIfNeeded: pc.pointee.value))
         if exists { return store(found.header >= 0, pc) }
         return found.header >= 0 && copy(pc, from: found.offset, available: Int.max / 2, &context)
@@ -135,7 +135,7 @@ extension Program {
     func loadIPOption(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> Bool {
         context.walk?.pointee.refuse(.otherHeader, rule: pc.pointee.rule)
         let exists = pc.pointee.second != 0
-        let found = context.parsed.etherType == EtherType.ipv4 ? findIPOption(UInt8(truncatingIfNeeded: pc.pointee.value), &context) : -1
+        let found = context.layer.etherType == EtherType.ipv4 ? findIPOption(UInt8(truncatingIfNeeded: pc.pointee.value), &context) : -1
         if exists { return store(found >= 0, pc) }
         return found >= 0 && copy(pc, from: found, available: Int.max / 2, &context)
     }

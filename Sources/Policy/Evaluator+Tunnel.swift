@@ -28,7 +28,8 @@ private struct InnerPacket {
 }
 
 extension Program {
-    /// b = field, value = tunnel kind, x = offset, length.
+    /// b = field, value = tunnel kind, x = offset, length; second = EtherType << 16 | transport protocol + 1 that the inner
+    /// packet has to have, 0 for any.
     func loadTunnel(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> Bool {
         context.walk?.pointee.refuse(.payload, rule: pc.pointee.rule)
         guard let kind = TunnelKind(rawValue: UInt8(truncatingIfNeeded: pc.pointee.value)), let inner = locateInner(kind, &context) else { return false }

@@ -76,8 +76,10 @@ public struct TransportInfo: Sendable {
     var fragmentOffset: UInt16 = 0
     /// End of what expressions may read, from the frame's start.
     var end: Int = 0
-    /// Link header's length as the chain sees it.
+    /// Offset of the network header as the chain sees it, and the protocol that its link header names.
     var network: Int = 0
+    var etherType: UInt16 = 0
+    /// What Linux calls the packet's length at this hook: what counters and limits count.
     var trafficLength: Int = 0
     init() {}
 }

@@ -8,10 +8,16 @@ import Wire
 extension PacketContext {
     /// Fills `layer` for a chain's hook.
     @inline(__always) mutating func locate(_ hook: Hook) {
-        let network = Int(parsed.networkOffset)
+        var network = Int(parsed.networkOffset)
         var info = TransportInfo()
-        info.network = network
+        info.etherType = parsed.etherType
         let isLinkHook = hook == .ingress || hook == .egress || family == .bridge || family == .netdev
+        if isLinkHook, parsed.vlanCount > 1 {
+            // Linux has taken one tag off at most; the next one stands where a network header would.
+            network = 18
+            info.etherType = EtherType.vlan
+        }
+        info.network = network
         if !isLinkHook, family == .ipv4 || family == .ipv6 {
             info.end = network &+ Int(parsed.networkLength)
             info.trafficLength = Int(parsed.networkLength)
@@ -26,7 +32,7 @@ extension PacketContext {
         } else {
             info.end = packet.length
             info.trafficLength = hook == .egress ? packet.length : packet.length &- network
-            TransportInfo.locateUnchecked(packet, parsed, &info)
+            TransportInfo.locateUnchecked(packet, &info)
         }
         layer = info
     }
@@ -34,9 +40,9 @@ extension PacketContext {
 
 extension TransportInfo {
     /// At the link hooks nothing has looked at the packet yet.
-    static func locateUnchecked(_ packet: PacketBuffer, _ parsed: ParsedPacket, _ info: inout TransportInfo) {
+    static func locateUnchecked(_ packet: PacketBuffer, _ info: inout TransportInfo) {
         let network = info.network
-        if parsed.etherType == EtherType.ipv4 {
+        if info.etherType == EtherType.ipv4 {
             guard packet.length &- network >= 20 else { return }
             let header = Int(packet.load8(network) & 15) &* 4
             let total = Int(packet.load16(network &+ 2))
@@ -45,7 +51,7 @@ extension TransportInfo {
             info.transportProtocol = packet.load8(network &+ 9)
             info.offset = network &+ header
             info.fragmentOffset = packet.load16(network &+ 6) & 0x1fff
-        } else if parsed.etherType == EtherType.ipv6 {
+        } else if info.etherType == EtherType.ipv6 {
             guard packet.length &- network >= 40, packet.load8(network) >> 4 == 6,
                   Int(packet.load16(network &+ 4)) &+ 40 <= packet.length &- network else { return }
             locateIPv6(packet, &info)
