@@ -33,6 +33,9 @@ extension Program {
     func loadTunnel(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> Bool {
         context.walk?.pointee.refuse(.payload, rule: pc.pointee.rule)
         guard let kind = TunnelKind(rawValue: UInt8(truncatingIfNeeded: pc.pointee.value)), let inner = locateInner(kind, &context) else { return false }
+        let wantedType = UInt16(truncatingIfNeeded: pc.pointee.second >> 16), wantedProtocol = UInt16(truncatingIfNeeded: pc.pointee.second)
+        guard wantedType == 0 || wantedType == inner.etherType,
+              wantedProtocol == 0 || (inner.transport >= 0 && wantedProtocol == UInt16(inner.transportProtocol) &+ 1) else { return false }
         let start: Int
         let target = Int(pc.pointee.a), length = Int(pc.pointee.length)
         switch TunnelField(rawValue: pc.pointee.b).unsafelyUnwrapped {

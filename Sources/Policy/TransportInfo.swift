@@ -33,6 +33,12 @@ extension PacketContext {
             info.end = packet.length
             info.trafficLength = hook == .egress ? packet.length : packet.length &- network
             TransportInfo.locateUnchecked(packet, &info)
+            // Measured on Linux 6.18: at the link hooks a later fragment's bytes pass for its transport header (IPv4), or
+            // the IPv6 header does.
+            if info.fragmentOffset != 0 {
+                info.fragmentOffset = 0
+                if info.etherType == EtherType.ipv6 { info.offset = network }
+            }
         }
         layer = info
     }
@@ -96,6 +102,7 @@ enum IPv6Headers {
                 }
                 length = 8
             } else if next == IPProtocol.authentication {
+                if target == nil { return (Int(next), start, 0) }
                 length = (Int(packet.load8(start &+ 1)) &+ 2) &* 4
             }
             if found { return (Int(next), start, 0) }

@@ -232,7 +232,7 @@ final class Evaluator {
         case .extensionHeader:
             if let header = Protocols.named("ip6") { try require(header, node) }
             return try named(Protocols.extensionHeaders, nil)
-        case .tcpOption: return try named(Protocols.tcpOptions, "tcp")
+        case .tcpOption: return try named(Protocols.tcpOptions, nil)
         case .ipOption:
             if let header = Protocols.named("ip") { try require(header, node) }
             return try named(Protocols.ipOptions, nil)

@@ -39,7 +39,8 @@ struct MatchMatrix {
             guard row.count >= 3, let bytes = decode(row[2]) else { return nil }
             return CasePacket(pid: row[0], bytes: bytes)
         }
-        let arrivals = packets.map { Arrival($0.bytes) }
+        var tracker = ConnectionTracker(seed: 1)
+        let arrivals = packets.map { Arrival($0.bytes, &tracker) }
         defer { for arrival in arrivals { arrival.deallocate() } }
         var failed = false
         var matches: [String: [[String]]] = [:]
