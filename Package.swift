@@ -99,7 +99,8 @@ if !withoutDPDK {
         .target(
             name: "CDPDK", path: "CShims/CDPDK",
             cSettings: [.unsafeFlags(dpdk.compile + ["-DALLOW_EXPERIMENTAL_API", "-O2", "-Wall", "-Wextra"])],
-            linkerSettings: [.unsafeFlags(dpdk.link)]),
+            // nt_af_packet.c: DPDK's drivers are plugins and have to find its symbol in the executable.
+            linkerSettings: [.unsafeFlags(dpdk.link + ["-Xlinker", "--export-dynamic-symbol=setsockopt"])]),
         .systemLibrary(name: "CPcap", path: "CShims/CPcap", providers: [.apt(["libpcap-dev"])]),
         .systemLibrary(name: "CNuma", path: "CShims/CNuma", providers: [.apt(["libnuma-dev"])]),
     ]
