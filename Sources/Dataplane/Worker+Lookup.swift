@@ -46,10 +46,13 @@ extension Worker {
 
     @inline(__always)
     private func request(_ place: Int) {
-        let probe = probes + place
-        let view = probe.pointee.isIPv6 ? reader.ipv6 : reader.ipv4
-        let bucket = view.bucket(probe.pointee.hash)
-        probe.pointee.bucket = UInt32(truncatingIfNeeded: bucket)
+        if probes[place].isIPv6 { request(place, reader.ipv6) } else { request(place, reader.ipv4) }
+    }
+
+    @inline(__always)
+    private func request(_ place: Int, _ view: FlowTableView) {
+        let bucket = view.bucket(probes[place].hash)
+        probes[place].bucket = UInt32(truncatingIfNeeded: bucket)
         ntl_prefetch_read(view.line(bucket))
     }
 
@@ -60,28 +63,32 @@ extension Worker {
         var place = 0
         while place < count {
             let probe = probes + place
-            let isIPv6 = probe.pointee.isIPv6
-            let view = isIPv6 ? reader.ipv6 : reader.ipv4
-            let bucket = Int(probe.pointee.bucket)
-            let line = view.line(bucket)
-            let lanes = view.match(line, FlowTableView.tag(probe.pointee.hash))
-            if lanes != 0 {
-                let entry = view.entry(slot: bucket &* FlowTableView.lanes &+ lanes.trailingZeroBitCount)
-                probe.pointee.entry = entry
-                ntl_prefetch_write(entry)
-                if isIPv6 { ntl_prefetch_write(entry + 64) }
-            } else if view.overflow(line) != 0 {
-                searchOverflow(probe, view)
-            }
+            if probe.pointee.isIPv6 { match(probe, reader.ipv6, isIPv6: true) } else { match(probe, reader.ipv4, isIPv6: false) }
             place &+= 1
         }
         // Pairs with the release store of each tag that was matched: the entries may be read now.
         reader.fence()
     }
 
+    @inline(__always)
+    private func match(_ probe: UnsafeMutablePointer<FlowProbe>, _ view: FlowTableView, isIPv6: Bool) {
+        let bucket = Int(probe.pointee.bucket)
+        let line = view.line(bucket)
+        let lanes = view.match(line, FlowTableView.tag(probe.pointee.hash))
+        if lanes != 0 {
+            let entry = view.entry(slot: bucket &* FlowTableView.lanes &+ lanes.trailingZeroBitCount, isIPv6: isIPv6)
+            probe.pointee.entry = entry
+            ntl_prefetch_write(entry)
+            if isIPv6 { ntl_prefetch_write(entry + 64) }
+        } else if view.overflow(line) != 0 {
+            searchOverflow(probe)
+        }
+    }
+
     /// The whole search, for a packet whose primary bucket overflowed or showed another flow's tag.
     @inline(never)
-    func searchOverflow(_ probe: UnsafeMutablePointer<FlowProbe>, _ view: FlowTableView) {
+    func searchOverflow(_ probe: UnsafeMutablePointer<FlowProbe>) {
+        let view = probe.pointee.isIPv6 ? reader.ipv6 : reader.ipv4
         let slot = view.find(probe.pointee.key, hash: probe.pointee.hash)
         probe.pointee.entry = slot < 0 ? probe.pointee.network : view.entry(slot: slot)
     }
@@ -91,46 +98,48 @@ extension Worker {
     mutating func forward(_ count: Int, _ input: UnsafeMutablePointer<InputState>, tick: UInt32) -> Int {
         let generation = reader.currentGeneration()
         var hitCount = 0
-        var misses = 0
         var place = 0
         while place < count {
-            let packet = Mbuf(candidates[place].unsafelyUnwrapped)
+            let packet = candidates[place].unsafelyUnwrapped
             let probe = probes + place
-            if probe.pointee.entry != probe.pointee.network && !probe.pointee.isEntryMine {
-                searchOverflow(probe, probe.pointee.isIPv6 ? reader.ipv6 : reader.ipv4)
-            }
+            let port = probe.pointee.isIPv6
+                ? forward(packet, probe, isIPv6: true, generation: generation, input, tick: tick)
+                : forward(packet, probe, isIPv6: false, generation: generation, input, tick: tick)
             place &+= 1
-            if probe.pointee.entry == probe.pointee.network {
-                misses &+= 1
-                packet.port = input.pointee.port
-                punt(packet, .newFlow)
-                continue
-            }
-            let action = reader.actions + Int(probe.pointee.isIPv6
-                ? probe.pointee.entry.assumingMemoryBound(to: FlowEntry6.self).pointee.action
-                : probe.pointee.entry.assumingMemoryBound(to: FlowEntry4.self).pointee.action)
-            let flags = packet.offloadFlags.rawValue
-            let verified = VerifiedChecksums(
-                network: flags & Worker.networkChecksumMask == OffloadFlags.ipChecksumGood.rawValue,
-                transport: flags & Worker.transportChecksumMask == OffloadFlags.transportChecksumGood.rawValue)
-            let reason = probe.pointee.judge(action: action, generation: generation, verified: verified, connections: connections)
-            guard reason == .none else {
-                packet.port = input.pointee.port
-                refuse(packet, reason)
-                continue
-            }
-            probe.pointee.rewrite(action: action)
-            probe.pointee.count(tick: tick)
-            // Linux trims a forwarded packet to its IP length: padding stays behind.
-            let frameLength = probe.pointee.frameLength
-            if packet.length != frameLength { packet.setFrame(headroom: packet.headroom, length: frameLength) }
-            hits[hitCount] = packet.raw
-            hitPorts[hitCount] = action.pointee.outputPort
+            guard port >= 0 else { continue }
+            hits[hitCount] = packet
+            hitPorts[hitCount] = PortIndex(truncatingIfNeeded: port)
             hitCount &+= 1
         }
         statistics.add(.hits, hitCount)
-        if misses > 0 { statistics.add(.misses, misses) }
         return hitCount
+    }
+
+    /// One packet of stage 3: the port by which it leaves, or -1 if it was punted or dropped.
+    @inline(__always)
+    private mutating func forward(
+        _ raw: OpaquePointer, _ probe: UnsafeMutablePointer<FlowProbe>, isIPv6: Bool, generation: UInt32, _ input: UnsafeMutablePointer<InputState>,
+        tick: UInt32
+    ) -> Int {
+        let packet = Mbuf(raw)
+        if probe.pointee.entry == probe.pointee.network { return miss(packet, input) }
+        if !FlowProbe.isEntryMine(probe, isIPv6: isIPv6) {
+            searchOverflow(probe)
+            if probe.pointee.entry == probe.pointee.network { return miss(packet, input) }
+        }
+        let action = reader.actions + FlowProbe.action(probe, isIPv6: isIPv6)
+        let flags = packet.offloadFlags.rawValue
+        let verified = VerifiedChecksums(
+            network: flags & Worker.networkChecksumMask == OffloadFlags.ipChecksumGood.rawValue,
+            transport: flags & Worker.transportChecksumMask == OffloadFlags.transportChecksumGood.rawValue)
+        let reason = FlowProbe.judge(probe, isIPv6: isIPv6, action: action, generation: generation, verified: verified, connections: connections)
+        guard reason == .none else { return refuse(packet, reason, input) }
+        FlowProbe.rewrite(probe, isIPv6: isIPv6, action: action)
+        FlowProbe.count(probe, isIPv6: isIPv6, tick: tick)
+        // Linux trims a forwarded packet to its IP length: padding stays behind.
+        let frameLength = probe.pointee.frameLength
+        if packet.length != frameLength { packet.setFrame(headroom: packet.headroom, length: frameLength) }
+        return Int(action.pointee.outputPort)
     }
 
     @inline(__always) private static var networkChecksumMask: UInt64 { OffloadFlags.ipChecksumGood.rawValue | OffloadFlags.ipChecksumBad.rawValue }
@@ -138,11 +147,21 @@ extension Worker {
         OffloadFlags.transportChecksumGood.rawValue | OffloadFlags.transportChecksumBad.rawValue
     }
 
-    /// A hit that may not be forwarded here.
+    /// A packet without an entry. Returns -1, as `forward` does.
     @inline(never)
-    mutating func refuse(_ packet: Mbuf, _ reason: FlowGuardReason) {
+    mutating func miss(_ packet: Mbuf, _ input: UnsafeMutablePointer<InputState>) -> Int {
+        statistics.add(.misses, 1)
+        packet.port = input.pointee.port
+        punt(packet, .newFlow)
+        return -1
+    }
+
+    /// A hit that may not be forwarded here. Returns -1, as `forward` does.
+    @inline(never)
+    mutating func refuse(_ packet: Mbuf, _ reason: FlowGuardReason, _ input: UnsafeMutablePointer<InputState>) -> Int {
         statistics.add(guard: reason)
-        if reason == .networkChecksum { return drop(packet, .ipv4BadChecksum) }
-        punt(packet, .knownFlow)
+        packet.port = input.pointee.port
+        if reason == .networkChecksum { drop(packet, .ipv4BadChecksum) } else { punt(packet, .knownFlow) }
+        return -1
     }
 }

@@ -56,16 +56,16 @@ import Wire
 
 /// Where the fields lie that are loaded or stored atomically.
 public enum FlowEntryOffset {
-    public static let generation4 = 20
-    public static let lastUsed4 = 48
-    public static let packets4 = 52
-    public static let bytes4 = 56
-    public static let generation6 = 44
-    public static let lastUsed6 = 96
-    public static let packets6 = 100
-    public static let bytes6 = 104
-    public static let stride4 = 64
-    public static let stride6 = 128
+    @inlinable public static var generation4: Int { 20 }
+    @inlinable public static var lastUsed4: Int { 48 }
+    @inlinable public static var packets4: Int { 52 }
+    @inlinable public static var bytes4: Int { 56 }
+    @inlinable public static var generation6: Int { 44 }
+    @inlinable public static var lastUsed6: Int { 96 }
+    @inlinable public static var packets6: Int { 100 }
+    @inlinable public static var bytes6: Int { 104 }
+    @inlinable public static var stride4: Int { 64 }
+    @inlinable public static var stride6: Int { 128 }
 
     /// Whether the compiler laid the structs out as the constants say; asserted by `FlowCache.init` and by a test.
     public static var matchesLayout: Bool {

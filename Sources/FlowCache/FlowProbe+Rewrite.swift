@@ -16,83 +16,86 @@ extension FlowProbe {
         pointer.storeBytes(of: value, toByteOffset: offset, as: UInt16.self)
     }
 
-    /// Rewrites the frame as `entry` says. The link header's tags stay.
-    @inlinable @inline(__always) public func rewrite(action: UnsafePointer<FlowAction>) {
-        let frame = frame
+    /// Rewrites the frame as the entry says. The link header's tags stay. `isIPv6` is the probe's own.
+    @inlinable @inline(__always)
+    public static func rewrite(_ probe: UnsafeMutablePointer<FlowProbe>, isIPv6: Bool, action: UnsafePointer<FlowAction>) {
+        let network = probe.pointee.network
+        let frame = network - Int(probe.pointee.linkLength)
         frame.storeBytes(of: action.pointee.linkHead, toByteOffset: 0, as: UInt64.self)
         frame.storeBytes(of: action.pointee.linkTail, toByteOffset: 8, as: UInt32.self)
-        let transport: UnsafeMutableRawPointer
+        let transport = network + (isIPv6 ? 40 : 20)
         let newPorts: UInt32
         let transportDelta: UInt16
         if isIPv6 {
-            let entry = entry.assumingMemoryBound(to: FlowEntry6.self)
+            let entry = probe.pointee.entry.assumingMemoryBound(to: FlowEntry6.self)
             network.storeBytes(of: entry.pointee.newAddress0, toByteOffset: 8, as: UInt64.self)
             network.storeBytes(of: entry.pointee.newAddress1, toByteOffset: 16, as: UInt64.self)
             network.storeBytes(of: entry.pointee.newAddress2, toByteOffset: 24, as: UInt64.self)
             network.storeBytes(of: entry.pointee.newAddress3, toByteOffset: 32, as: UInt64.self)
-            network.storeBytes(of: FlowProbe.load8(network, 7) &- 1, toByteOffset: 7, as: UInt8.self)
+            network.storeBytes(of: load8(network, 7) &- 1, toByteOffset: 7, as: UInt8.self)
             newPorts = entry.pointee.newPorts
             transportDelta = entry.pointee.transportDelta
-            transport = network + 40
         } else {
-            let entry = entry.assumingMemoryBound(to: FlowEntry4.self)
+            let entry = probe.pointee.entry.assumingMemoryBound(to: FlowEntry4.self)
             network.storeBytes(of: entry.pointee.newAddresses, toByteOffset: 12, as: UInt64.self)
-            network.storeBytes(of: FlowProbe.load8(network, 8) &- 1, toByteOffset: 8, as: UInt8.self)
-            FlowProbe.store16(FlowProbe.adjusted(FlowProbe.raw16(network, 10), entry.pointee.networkDelta), network, 10)
+            network.storeBytes(of: load8(network, 8) &- 1, toByteOffset: 8, as: UInt8.self)
+            store16(adjusted(raw16(network, 10), entry.pointee.networkDelta), network, 10)
             newPorts = entry.pointee.newPorts
             transportDelta = entry.pointee.transportDelta
-            transport = network + 20
         }
         let flags = action.pointee.flags
         if flags & FlowAction.Flag.rewritesTransport != 0 {
+            let transportProtocol = probe.pointee.transportProtocol
             if transportProtocol == IPProtocol.tcp {
                 transport.storeBytes(of: newPorts, as: UInt32.self)
-                FlowProbe.store16(FlowProbe.adjusted(FlowProbe.raw16(transport, 16), transportDelta), transport, 16)
+                store16(adjusted(raw16(transport, 16), transportDelta), transport, 16)
             } else if transportProtocol == IPProtocol.udp {
                 transport.storeBytes(of: newPorts, as: UInt32.self)
-                let checksum = FlowProbe.raw16(transport, 6)
+                let checksum = raw16(transport, 6)
                 if checksum != 0 {
-                    let updated = FlowProbe.adjusted(checksum, transportDelta)
-                    FlowProbe.store16(updated == 0 ? 0xffff : updated, transport, 6)
+                    let updated = adjusted(checksum, transportDelta)
+                    store16(updated == 0 ? 0xffff : updated, transport, 6)
                 }
             } else {
-                rewriteOtherTransport(transport, newPorts, transportDelta)
+                rewriteOtherTransport(transportProtocol, transport, newPorts, transportDelta)
             }
         }
-        if flags & FlowAction.Flag.rewritesTrafficClass != 0 { rewriteTrafficClass(action) }
+        if flags & FlowAction.Flag.rewritesTrafficClass != 0 { rewriteTrafficClass(network, isIPv6: isIPv6, action) }
     }
 
-    @inlinable func rewriteOtherTransport(_ transport: UnsafeMutableRawPointer, _ newPorts: UInt32, _ delta: UInt16) {
+    @inlinable @inline(never)
+    static func rewriteOtherTransport(_ transportProtocol: UInt8, _ transport: UnsafeMutableRawPointer, _ newPorts: UInt32, _ delta: UInt16) {
         switch transportProtocol {
         case IPProtocol.icmp, IPProtocol.icmpv6:
-            FlowProbe.store16(UInt16(truncatingIfNeeded: newPorts), transport, 4)
-            FlowProbe.store16(FlowProbe.adjusted(FlowProbe.raw16(transport, 2), delta), transport, 2)
+            store16(UInt16(truncatingIfNeeded: newPorts), transport, 4)
+            store16(adjusted(raw16(transport, 2), delta), transport, 2)
         case IPProtocol.udplite:
             transport.storeBytes(of: newPorts, as: UInt32.self)
-            let updated = FlowProbe.adjusted(FlowProbe.raw16(transport, 6), delta)
-            FlowProbe.store16(updated == 0 ? 0xffff : updated, transport, 6)
+            let updated = adjusted(raw16(transport, 6), delta)
+            store16(updated == 0 ? 0xffff : updated, transport, 6)
         case IPProtocol.dccp:
             transport.storeBytes(of: newPorts, as: UInt32.self)
-            FlowProbe.store16(FlowProbe.adjusted(FlowProbe.raw16(transport, 6), delta), transport, 6)
+            store16(adjusted(raw16(transport, 6), delta), transport, 6)
         default:
             break
         }
     }
 
-    @inlinable func rewriteTrafficClass(_ action: UnsafePointer<FlowAction>) {
-        let first = FlowProbe.raw16(network, 0)
+    @inlinable @inline(never)
+    static func rewriteTrafficClass(_ network: UnsafeMutableRawPointer, isIPv6: Bool, _ action: UnsafePointer<FlowAction>) {
+        let first = raw16(network, 0)
         if isIPv6 {
             let word = first.byteSwapped
             let old = UInt8(truncatingIfNeeded: word &>> 4)
             let new = old & ~action.pointee.trafficClassMask | action.pointee.trafficClassValue
-            FlowProbe.store16((word & 0xf00f | UInt16(new) &<< 4).byteSwapped, network, 0)
+            store16((word & 0xf00f | UInt16(new) &<< 4).byteSwapped, network, 0)
         } else {
             let old = UInt8(truncatingIfNeeded: first &>> 8)
             let new = old & ~action.pointee.trafficClassMask | action.pointee.trafficClassValue
             let changed = first & 0xff | UInt16(new) &<< 8
-            let difference = FlowProbe.folded(UInt32(~first) &+ UInt32(changed))
-            FlowProbe.store16(changed, network, 0)
-            FlowProbe.store16(FlowProbe.adjusted(FlowProbe.raw16(network, 10), difference), network, 10)
+            let difference = folded(UInt32(~first) &+ UInt32(changed))
+            store16(changed, network, 0)
+            store16(adjusted(raw16(network, 10), difference), network, 10)
         }
     }
 
@@ -102,15 +105,11 @@ extension FlowProbe {
     }
 
     /// Counts the packet in its entry: this worker is the only one that writes these fields.
-    @inlinable @inline(__always) public func count(tick: UInt32) {
-        if isIPv6 {
-            entry.atomic32(FlowEntryOffset.lastUsed6).pointee.store(tick, ordering: .relaxed)
-            entry.addRelaxed32(FlowEntryOffset.packets6, 1)
-            entry.addRelaxed64(FlowEntryOffset.bytes6, UInt64(totalLength))
-        } else {
-            entry.atomic32(FlowEntryOffset.lastUsed4).pointee.store(tick, ordering: .relaxed)
-            entry.addRelaxed32(FlowEntryOffset.packets4, 1)
-            entry.addRelaxed64(FlowEntryOffset.bytes4, UInt64(totalLength))
-        }
+    @inlinable @inline(__always) public static func count(_ probe: UnsafeMutablePointer<FlowProbe>, isIPv6: Bool, tick: UInt32) {
+        let entry = probe.pointee.entry
+        let bytes = UInt64(probe.pointee.totalLength)
+        entry.atomic32(isIPv6 ? FlowEntryOffset.lastUsed6 : FlowEntryOffset.lastUsed4).pointee.store(tick, ordering: .relaxed)
+        entry.addRelaxed32(isIPv6 ? FlowEntryOffset.packets6 : FlowEntryOffset.packets4, 1)
+        entry.addRelaxed64(isIPv6 ? FlowEntryOffset.bytes6 : FlowEntryOffset.bytes4, bytes)
     }
 }

@@ -175,15 +175,25 @@ import Wire
         return key
     }
 
-    /// Whether `entry` is this packet's flow. The caller has fenced since it saw the tag.
-    @inlinable @inline(__always) public var isEntryMine: Bool {
+    /// Whether `entry` is this packet's flow. The caller has fenced since it saw the tag. `isIPv6` is the probe's own, spelled
+    /// out so that a caller's loop is compiled for one family at a time.
+    @inlinable @inline(__always) public static func isEntryMine(_ probe: UnsafeMutablePointer<FlowProbe>, isIPv6: Bool) -> Bool {
+        let network = probe.pointee.network
         if isIPv6 {
-            let entry = entry.assumingMemoryBound(to: FlowEntry6.self)
-            return entry.pointee.address0 == FlowProbe.raw64(network, 8) && entry.pointee.address1 == FlowProbe.raw64(network, 16)
-                && entry.pointee.address2 == FlowProbe.raw64(network, 24) && entry.pointee.address3 == FlowProbe.raw64(network, 32)
-                && entry.pointee.tuple == tuple && entry.pointee.encapsulation == encapsulation
+            let entry = probe.pointee.entry.assumingMemoryBound(to: FlowEntry6.self)
+            return entry.pointee.address0 == raw64(network, 8) && entry.pointee.address1 == raw64(network, 16)
+                && entry.pointee.address2 == raw64(network, 24) && entry.pointee.address3 == raw64(network, 32)
+                && entry.pointee.tuple == probe.pointee.tuple && entry.pointee.encapsulation == probe.pointee.encapsulation
         }
-        let entry = entry.assumingMemoryBound(to: FlowEntry4.self)
-        return entry.pointee.addresses == FlowProbe.raw64(network, 12) && entry.pointee.tuple == tuple && entry.pointee.encapsulation == encapsulation
+        let entry = probe.pointee.entry.assumingMemoryBound(to: FlowEntry4.self)
+        return entry.pointee.addresses == raw64(network, 12) && entry.pointee.tuple == probe.pointee.tuple
+            && entry.pointee.encapsulation == probe.pointee.encapsulation
+    }
+
+    /// The index of the entry's action.
+    @inlinable @inline(__always) public static func action(_ probe: UnsafeMutablePointer<FlowProbe>, isIPv6: Bool) -> Int {
+        Int(isIPv6
+            ? probe.pointee.entry.assumingMemoryBound(to: FlowEntry6.self).pointee.action
+            : probe.pointee.entry.assumingMemoryBound(to: FlowEntry4.self).pointee.action)
     }
 }

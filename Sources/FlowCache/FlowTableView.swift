@@ -68,6 +68,11 @@ import Synchronization
 
     @inlinable @inline(__always) public func entry(slot: Int) -> UnsafeMutableRawPointer { entries + slot &* stride }
 
+    /// The same where the family is known: the stride is a constant.
+    @inlinable @inline(__always) public func entry(slot: Int, isIPv6: Bool) -> UnsafeMutableRawPointer {
+        entries + slot &* (isIPv6 ? FlowEntryOffset.stride6 : FlowEntryOffset.stride4)
+    }
+
     @inlinable @inline(__always) public func overflow(_ line: UnsafeMutableRawPointer) -> UInt32 {
         line.atomic32(FlowTableView.overflowOffset).pointee.load(ordering: .relaxed)
     }

@@ -25,11 +25,9 @@ import Wire
             memory.initialize(to: try #require(FlowProbe(parsed: parsed, frame: frame.buffer.start, ingress: 0, seeds: seeds)))
         }
         memory.pointee.entry = try #require(fixture.reader.find(memory.pointee.key))
-        let index = packet.key.source.family == .ipv4
-            ? memory.pointee.entry.assumingMemoryBound(to: FlowEntry4.self).pointee.action
-            : memory.pointee.entry.assumingMemoryBound(to: FlowEntry6.self).pointee.action
-        return memory.pointee.judge(
-            action: fixture.reader.actions + Int(index), generation: fixture.reader.currentGeneration(), verified: verified,
+        let isIPv6 = memory.pointee.isIPv6
+        return FlowProbe.judge(
+            memory, isIPv6: isIPv6, action: fixture.reader.actions + FlowProbe.action(memory, isIPv6: isIPv6), generation: fixture.reader.currentGeneration(), verified: verified,
             connections: ConnectionRecords(base: window.map { UnsafeMutableRawPointer($0) }, stride: MemoryLayout<TCPWindowPair>.stride))
     }
 

@@ -82,18 +82,19 @@ import Wire
         var parsed = ParsedPacket()
         #expect(PacketParser.parse(frame.buffer, into: &parsed) == .none)
         let found = probe(frame) ?? FlowProbe(parsed: parsed, frame: frame.buffer.start, ingress: 0, seeds: seeds)
-        var probe = try #require(found)
-        probe.entry = try #require(fixture.reader.find(probe.key))
-        #expect(probe.isEntryMine)
-        let index = flow.key.source.family == .ipv4
-            ? probe.entry.assumingMemoryBound(to: FlowEntry4.self).pointee.action : probe.entry.assumingMemoryBound(to: FlowEntry6.self).pointee.action
-        let action = fixture.reader.actions + Int(index)
-        let reason = probe.judge(
-            action: action, generation: fixture.reader.currentGeneration(), verified: VerifiedChecksums(network: false, transport: false),
-            connections: ConnectionRecords(base: nil, stride: 0))
+        let probe = UnsafeMutablePointer<FlowProbe>.allocate(capacity: 1)
+        defer { probe.deallocate() }
+        probe.initialize(to: try #require(found))
+        probe.pointee.entry = try #require(fixture.reader.find(probe.pointee.key))
+        let isIPv6 = probe.pointee.isIPv6
+        #expect(FlowProbe.isEntryMine(probe, isIPv6: isIPv6))
+        let action = fixture.reader.actions + FlowProbe.action(probe, isIPv6: isIPv6)
+        let reason = FlowProbe.judge(
+            probe, isIPv6: isIPv6, action: action, generation: fixture.reader.currentGeneration(),
+            verified: VerifiedChecksums(network: false, transport: false), connections: ConnectionRecords(base: nil, stride: 0))
         #expect(reason == .none)
-        probe.rewrite(action: action)
-        frame.length = probe.frameLength
+        FlowProbe.rewrite(probe, isIPv6: isIPv6, action: action)
+        frame.length = probe.pointee.frameLength
     }
 
     @Test(arguments: keys()) func rewriteEqualsBuildingThePacketAnew(key: FlowKey) throws {
