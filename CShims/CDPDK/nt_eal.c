@@ -1,6 +1,8 @@
 // The log buffer is a ring of bytes under a mutex: DPDK logs from any thread, seldom.
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -64,27 +66,35 @@ size_t nt_log_take(char *into, size_t capacity)
 
 int nt_eal_init(int argc, char **argv)
 {
+	static const int streams[] = { STDOUT_FILENO, STDERR_FILENO };
+	int saved[2] = { -1, -1 };
 	char text[1024];
 	ssize_t length;
-	int saved = dup(STDERR_FILENO);
-	int file = memfd_create("stderr", MFD_CLOEXEC);
+	int file = memfd_create("eal", MFD_CLOEXEC);
 
+	fflush(stdout);
 	fflush(stderr);
-	if (saved >= 0 && file >= 0)
-		dup2(file, STDERR_FILENO);
+	for (int i = 0; i < 2 && file >= 0; i++) {
+		saved[i] = fcntl(streams[i], F_DUPFD_CLOEXEC, 3);
+		if (saved[i] >= 0)
+			dup2(file, streams[i]);
+	}
 	int result = rte_eal_init(argc, argv);
 	int code = rte_errno;
+	fflush(stdout);
 	fflush(stderr);
-	if (saved >= 0 && file >= 0) {
-		dup2(saved, STDERR_FILENO);
+	for (int i = 0; i < 2; i++) {
+		if (saved[i] >= 0) {
+			dup2(saved[i], streams[i]);
+			close(saved[i]);
+		}
+	}
+	if (file >= 0) {
 		lseek(file, 0, SEEK_SET);
 		while ((length = read(file, text, sizeof text)) > 0)
 			log_write(NULL, text, (size_t)length);
-	}
-	if (saved >= 0)
-		close(saved);
-	if (file >= 0)
 		close(file);
+	}
 	rte_errno = code;
 	return result;
 }
@@ -98,8 +108,16 @@ static char *directory_to_remove;
 
 static void remove_directory(void)
 {
-	if (directory_to_remove != NULL)
-		rmdir(directory_to_remove);
+	DIR *directory = opendir(directory_to_remove);
+	if (directory == NULL)
+		return;
+	struct dirent *entry;
+	while ((entry = readdir(directory)) != NULL) {
+		if (strstr(entry->d_name, "telemetry") != NULL)
+			unlinkat(dirfd(directory), entry->d_name, 0);
+	}
+	closedir(directory);
+	rmdir(directory_to_remove);
 }
 
 void nt_remove_directory_at_exit(const char *path)
@@ -107,7 +125,8 @@ void nt_remove_directory_at_exit(const char *path)
 	if (directory_to_remove != NULL)
 		return;
 	directory_to_remove = strdup(path);
-	atexit(remove_directory);
+	if (directory_to_remove != NULL)
+		atexit(remove_directory);
 }
 
 int nt_lcore_launch(unsigned lcore, int (*body)(void *), void *context)

@@ -113,8 +113,9 @@ public struct EAL: Sendable {
     /// What to do about a failed start.
     private static func advice(code: Int32, log: String, _ configuration: EALConfiguration) -> String {
         let text = log.lowercased()
+        if text.contains("usage:") { return "check eal.arguments: DPDK does not know one of them" }
         if text.contains("hugepage") || text.contains("no free") && configuration.hugePages {
-            return "reserve huge pages (echo 512 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages; mount -t hugetlbfs none /dev/hugepages), or set eal.huge-pages = false"
+            return "reserve huge pages (echo 512 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages), or set eal.huge-pages = false"
         }
         if code == EACCES || code == EPERM || text.contains("permission") {
             return "run it as root or give it the devices and capabilities it needs; without huge pages and with virtual devices it needs none"

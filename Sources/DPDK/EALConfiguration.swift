@@ -25,8 +25,6 @@ public struct EALConfiguration: Sendable, Equatable {
     public var filePrefix: String?
     /// DPDK's telemetry socket.
     public var telemetry = false
-    /// Lets secondary processes (dpdk-pdump, dpdk-proc-info) attach; needs files in the runtime directory.
-    public var secondaryProcesses = false
     public enum LogLevel: String, Sendable, CaseIterable { case emergency, alert, critical, error, warning, notice, info, debug }
     /// Least important message that DPDK keeps for `EAL.takeLog()`.
     public var logLevel = LogLevel.warning
@@ -80,11 +78,10 @@ public struct EALConfiguration: Sendable, Equatable {
         }
         var words = [program, "--main-lcore=0", "--lcores=" + lcoreCPUs.enumerated().map { "\($0)@\($1)" }.joined(separator: ",")]
         if hugePages {
-            // In memory: no files in hugetlbfs that a crash would leave behind.
-            if !secondaryProcesses { words.append("--in-memory") }
+            // In memory: no hugetlbfs need be mounted, and a crash leaves no files behind in it.
+            words.append("--in-memory")
         } else {
-            words.append("--no-huge")
-            if !secondaryProcesses { words.append("--no-shconf") }
+            words += ["--no-huge", "--no-shconf"]
         }
         if memoryMB > 0 { words += ["-m", "\(memoryMB)"] }
         if pciDevices.isEmpty {

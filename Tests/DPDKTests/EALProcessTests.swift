@@ -21,7 +21,9 @@ private func environment(_ name: String) -> String? { getenv(name).map { String(
             report {
                 let cpu = EALConfiguration.allowedCPUs[0]
                 // Main, slow path and worker share one CPU.
-                let eal = try EAL.start(EALConfiguration(mainCPU: cpu, slowPathCPU: cpu, workerCPUs: [cpu], hugePages: false, memoryMB: 64))
+                var configuration = EALConfiguration(mainCPU: cpu, slowPathCPU: cpu, workerCPUs: [cpu], hugePages: false, memoryMB: 64)
+                configuration.telemetry = true
+                let eal = try EAL.start(configuration)
                 let pool = try Mempool(count: 511)
                 let port = try EthernetPort(name: "p", device: "net_null0")
                 _ = try port.configure(PortConfiguration(), pools: [pool])
@@ -57,6 +59,13 @@ private func environment(_ name: String) -> String? { getenv(name).map { String(
             }
             report {
                 _ = try EAL.start(.small())
+                return "started"
+            }
+        case "usage":
+            report {
+                var configuration = EALConfiguration.small(memoryMB: 64)
+                configuration.extraArguments = ["--no-such-option"]
+                _ = try EAL.start(configuration)
                 return "started"
             }
         default: Issue.record("unknown case")
@@ -111,6 +120,13 @@ private func environment(_ name: String) -> String? { getenv(name).map { String(
         #expect(text.contains("RESULT error machine DPDK does not start"), "\(text)")
         #expect(text.contains("RESULT advice check that DPDK's drivers are installed"), "\(text)")
         #expect(text.contains("RESULT error state DPDK failed to start before"), "\(text)")
+    }
+
+    @Test func anUnknownArgumentIsExplained() throws {
+        let text = try run("usage")
+        #expect(text.contains("RESULT error machine DPDK does not start"), "\(text)")
+        #expect(text.contains("RESULT advice check eal.arguments"), "\(text)")
+        #expect(!text.contains("Usage:"), "\(text)")
     }
 
     @Test func missingHugePagesAreExplained() throws {

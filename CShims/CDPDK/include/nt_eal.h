@@ -14,15 +14,15 @@ int nt_log_capture(void);
 // Moves up to `capacity` bytes of captured log text to `into` and returns their number; any thread may call it.
 size_t nt_log_take(char *into, size_t capacity);
 
-// rte_eal_init, with what it and its drivers write straight to stderr put into the captured log. Other threads' words go
-// there as well while it runs, so it is called before there are any.
+// rte_eal_init, with what it and its drivers write straight to stdout and stderr put into the captured log. Other threads'
+// words go there as well while it runs, so it is called before there are any.
 int nt_eal_init(int argc, char **argv);
 
 // DPDK's thread-local error number.
 int nt_errno(void);
 
-// Makes the process leave no runtime directory behind: removes, when the process exits, the empty directory `path`.
-// The text is copied.
+// Makes the process leave no runtime directory behind: removes, when the process exits, the directory `path` with the
+// telemetry sockets in it. The text is copied.
 void nt_remove_directory_at_exit(const char *path);
 
 // The lock of DPDK's control calls; recursive.
