@@ -142,8 +142,17 @@ extension ConnectionTracker {
         tuple.source = parsed.sourceAddress
         tuple.destination = parsed.destinationAddress
         tuple.transportProtocol = parsed.transportProtocol
+        // The chain of extension headers ends without an upper-layer header (ipv6_skip_exthdr fails).
+        if family == .ipv6, parsed.flags.contains(.transportMalformed), isExtensionHeader(parsed.transportProtocol) { return nil }
         guard readTransport(packet, protocol: parsed.transportProtocol, offset: Int(parsed.transportOffset), length: parsed.transportLength, into: &tuple) else { return nil }
         return tuple
+    }
+
+    private static func isExtensionHeader(_ number: UInt8) -> Bool {
+        switch number {
+        case IPProtocol.hopByHop, IPProtocol.routing, IPProtocol.destinationOptions, IPProtocol.fragment, IPProtocol.authentication: true
+        default: false
+        }
     }
 
     /// The protocol's part of a tuple, from `length` readable bytes at `offset`.
@@ -158,7 +167,8 @@ extension ConnectionTracker {
             tuple.sourcePort = packet.load16(offset + 4)
             tuple.destinationPort = packet.load16(offset)
         case IPProtocol.gre:
-            guard length >= 4 else { return false }
+            // Of version 1 (PPTP) only PPP is known (gre_pkt_to_tuple).
+            guard length >= 4, packet.load16(offset) & 7 != 1 || packet.load16(offset + 2) == 0x880b else { return false }
         default:
             break
         }

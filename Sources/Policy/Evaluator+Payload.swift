@@ -13,7 +13,7 @@ extension Program {
     @inline(__always) func start(_ base: PayloadBase, _ context: inout PacketContext) -> Int {
         switch base {
         case .network: return context.layer.network
-        case .transport: return context.layer.isValid && context.layer.fragmentOffset == 0 ? context.layer.offset : -1
+        case .transport: return context.layer.isValid && (context.layer.fragmentOffset == 0 || context.layer.readsLaterFragments) ? context.layer.offset : -1
         case .link: return context.input == PacketContext.noInterface && context.hook != .egress ? -1 : 0
         case .inner: return innerStart(context)
         }

@@ -33,10 +33,10 @@ extension PacketContext {
             info.end = packet.length
             info.trafficLength = hook == .egress ? packet.length : packet.length &- network
             TransportInfo.locateUnchecked(packet, &info)
-            // Measured on Linux 6.18: at the link hooks a later fragment's bytes pass for its transport header (IPv4), or
-            // the IPv6 header does.
+            // Measured on Linux 6.18: at the link hooks payload expressions take a later fragment's bytes for its transport
+            // header (IPv4), or the IPv6 header itself.
             if info.fragmentOffset != 0 {
-                info.fragmentOffset = 0
+                info.readsLaterFragments = true
                 if info.etherType == EtherType.ipv6 { info.offset = network }
             }
         }

@@ -124,6 +124,9 @@ extension PacketParser {
             default: break walk
             }
             guard offset + headerLength <= end, offset + headerLength <= 0xffff else {
+                // Linux's connection tracking believes the header's word on what follows, even if nothing can.
+                nextHeader = packet.load8(offset)
+                offset = min(end, 0xffff)
                 broken = true
                 break walk
             }

@@ -104,7 +104,9 @@ struct Arrival {
         let original = connection.pointee.original, reply = connection.pointee.reply
         context.conntrack.original = view(original)
         context.conntrack.reply = view(reply)
-        _ = tracker.confirm(&tracking, now: 1)
+        // A connection is remembered once its first packet has left; a group's packet or a dying one
+        // goes nowhere.
+        if context.packetType == 0, parsed.timeToLive > 1, !parsed.destinationAddress.isMulticast { _ = tracker.confirm(&tracking, now: 1) } else { tracker.release(tracking) }
     }
 
     private static func view(_ tuple: ConnectionTuple) -> ConntrackTuple {
