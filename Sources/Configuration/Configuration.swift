@@ -63,8 +63,15 @@ extension Configuration {
         public var bufferBytes = 2048
         /// Packets that each of the punt rings to the slow path holds; a power of two.
         public var puntRing = 1024
+        public var idle = IdleLoop.auto
         public init() {}
     }
+
+    /// `idle`: what a core does that finds nothing to do, after a millisecond of it.
+    /// - spin: ask again at once; the first packet after a silence waits for nobody.
+    /// - sleep: rest for some 50 microseconds at a time; an idle router needs little of its CPUs.
+    /// - auto: spin where a port is a PCI device, sleep where all are virtual or cores are shared.
+    public enum IdleLoop: String, Sendable, Equatable, CaseIterable { case auto, spin, sleep }
 
     /// `[[port]]`: one interface of the router.
     public struct Port: Sendable, Equatable {

@@ -105,6 +105,7 @@ extension Schema where Section == Configuration.Worker {
             .integer("packet-buffers", \.packetBuffers, 0...16_777_215),
             .integer("buffer-bytes", \.bufferBytes, 2048...16_384),
             .integer("punt-ring", \.puntRing, 64...1_048_576, powerOfTwo: true),
+            .choice("idle", \.idle),
         ])
     }
 }

@@ -8,17 +8,46 @@ import Offload
 import Synchronization
 import Wire
 
+/// What a loop does in a round without work.
+struct IdleLoop {
+    /// Rests once nothing has come for about a millisecond; the CPU is another's until then.
+    let sleeps: Bool
+    /// Another lcore runs on the same CPU.
+    let yields: Bool
+    private var rounds = 0
+    private static let patience = 2000
+
+    init(sleeps: Bool, yields: Bool) {
+        self.sleeps = sleeps
+        self.yields = yields
+    }
+
+    mutating func reset() { rounds = 0 }
+
+    /// True if it slept: the clock has moved on.
+    @discardableResult
+    mutating func rest() -> Bool {
+        rounds &+= 1
+        if sleeps, rounds > IdleLoop.patience {
+            Clock.rest(microseconds: 50)
+            return true
+        }
+        if yields { Clock.yield() } else { Clock.pause() }
+        return false
+    }
+}
+
 final class LcoreCrew {
     private struct WorkerContext {
         var worker: UnsafeMutablePointer<Worker>
         var stop: UnsafeMutablePointer<Atomic<Bool>>
-        var yields: Bool
+        var idle: IdleLoop
     }
 
     private struct CoreContext {
         var core: UnsafeMutablePointer<SlowPathCore>
         var stop: UnsafeMutablePointer<Atomic<Bool>>
-        var yields: Bool
+        var idle: IdleLoop
     }
 
     private struct ManagerContext {
@@ -38,16 +67,17 @@ final class LcoreCrew {
     init(assembly: Assembly, eal: EAL) {
         self.assembly = assembly
         self.eal = eal
+        let sleeps = assembly.configuration.sleepsWhenIdle
         stopWorkers = .allocate(capacity: 1)
         stopWorkers.initialize(to: Atomic(false))
         stopOthers = .allocate(capacity: 1)
         stopOthers.initialize(to: Atomic(false))
         workers = .allocate(capacity: assembly.workers.count)
         for (index, worker) in assembly.workers.enumerated() {
-            (workers + index).initialize(to: WorkerContext(worker: worker, stop: stopWorkers, yields: eal.sharesCPU(eal.workers[index])))
+            (workers + index).initialize(to: WorkerContext(worker: worker, stop: stopWorkers, idle: IdleLoop(sleeps: sleeps, yields: eal.sharesCPU(eal.workers[index]))))
         }
         core = .allocate(capacity: 1)
-        core.initialize(to: CoreContext(core: assembly.core, stop: stopOthers, yields: eal.slowPath.map(eal.sharesCPU) ?? true))
+        core.initialize(to: CoreContext(core: assembly.core, stop: stopOthers, idle: IdleLoop(sleeps: sleeps, yields: eal.slowPath.map(eal.sharesCPU) ?? true)))
         if let owner = assembly.manager {
             let context = UnsafeMutablePointer<ManagerContext>.allocate(capacity: 1)
             context.initialize(to: ManagerContext(manager: .passUnretained(owner), stop: stopOthers))
@@ -82,15 +112,18 @@ final class LcoreCrew {
 
     private static let workerLoop: @convention(c) (UnsafeMutableRawPointer?) -> Int32 = { raw in
         guard let context = raw?.assumingMemoryBound(to: WorkerContext.self) else { return 1 }
-        let worker = context.pointee.worker, stop = context.pointee.stop, yields = context.pointee.yields
+        let worker = context.pointee.worker, stop = context.pointee.stop
+        var idle = context.pointee.idle
         var tick = FlowCache.tick(Clock.nanoseconds)
         var rounds = 0
         while !stop.pointee.load(ordering: .acquiring) {
             rounds &+= 1
             // A tick is a millisecond; a clock reading costs 23 ns.
             if rounds & 7 == 0 { tick = FlowCache.tick(Clock.nanoseconds) }
-            if worker.pointee.runOnce(tick: tick) == 0 {
-                if yields { Clock.yield() } else { Clock.pause() }
+            if worker.pointee.runOnce(tick: tick) != 0 {
+                idle.reset()
+            } else if idle.rest() {
+                tick = FlowCache.tick(Clock.nanoseconds)
             }
         }
         return 0
@@ -98,11 +131,10 @@ final class LcoreCrew {
 
     private static let slowPathLoop: @convention(c) (UnsafeMutableRawPointer?) -> Int32 = { raw in
         guard let context = raw?.assumingMemoryBound(to: CoreContext.self) else { return 1 }
-        let core = context.pointee.core, stop = context.pointee.stop, yields = context.pointee.yields
+        let core = context.pointee.core, stop = context.pointee.stop
+        var idle = context.pointee.idle
         while !stop.pointee.load(ordering: .acquiring) {
-            if core.pointee.runOnce(now: Clock.nanoseconds) == 0 {
-                if yields { Clock.yield() } else { Clock.pause() }
-            }
+            if core.pointee.runOnce(now: Clock.nanoseconds) != 0 { idle.reset() } else { idle.rest() }
         }
         return 0
     }

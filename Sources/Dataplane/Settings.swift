@@ -70,6 +70,17 @@ extension Configuration {
     }
 }
 
+extension Configuration {
+    /// Whether idle cores sleep.
+    var sleepsWhenIdle: Bool {
+        switch worker.idle {
+        case .spin: false
+        case .sleep: true
+        case .auto: !ports.contains { (try? PortDevice($0.device).bus) == .pci } || eal.shareCores
+        }
+    }
+}
+
 extension Configuration.EAL {
     /// `auto`: huge pages if the machine has reserved some.
     var usesHugePages: Bool {
