@@ -10,11 +10,14 @@ import Wire
 public final class OffloadLink {
     private let client: OffloadClient
     private var waiting: [OffloadSlot] = []
+    private var recalls = false
 
     public init(client: OffloadClient) { self.client = client }
 
     /// Passes withdrawals on and takes events; their number.
     func serve(_ path: UnsafeMutablePointer<SlowPath>, now: Timestamp) -> Int {
+        if path.pointee.takeRecall() { recalls = true }
+        if recalls, client.withdrawAll() { recalls = false }
         while let handle = path.pointee.nextWithdrawn() { waiting.append(OffloadSlot(handle)) }
         while let slot = waiting.first, client.withdraw(slot) { waiting.removeFirst() }
         return client.drainEvents { event in
@@ -22,7 +25,7 @@ public final class OffloadLink {
             switch event.kind {
             case .installed: path.pointee.offloadInstalled(event.connection, handle)
             case .refused: path.pointee.offloadEnded(event.connection, handle, retryAt: event.time)
-            case .removed: path.pointee.offloadEnded(event.connection, handle, retryAt: now)
+            case .removed: path.pointee.offloadEnded(event.connection, handle, retryAt: max(now, event.time))
             case .credit:
                 path.pointee.creditOffloaded(event.connection, handle, direction: event.direction, packets: event.packets, bytes: event.bytes, lastSeen: event.time)
             }

@@ -28,10 +28,28 @@ extension OffloadManager {
             // An unknown flow was refused or removed already: its event is on the way.
             guard let index = recordOf[request.candidate.slot] else { return }
             tearDown(index, refusal: .withdrawn, now: now)
+        case .withdrawAll:
+            epoch &+= 1
+            recallCursor = 0
         case .softwareHits:
             guard let index = recordOf[request.candidate.slot] else { return }
             if request.direction == 0 { records[index].original.softwareHit = true } else { records[index].reply.softwareHit = true }
         }
+    }
+
+    /// Goes on taking back the flows of an earlier epoch.
+    func recall(now: Timestamp) -> Int {
+        guard var index = recallCursor else { return 0 }
+        var removed = 0
+        while index < records.count && removed < OffloadManager.requestsPerRun {
+            if records[index].epoch != epoch && (records[index].state == .active || records[index].state == .wanted) {
+                tearDown(index, refusal: .withdrawn, now: now)
+                removed += 1
+            }
+            index += 1
+        }
+        recallCursor = index < records.count ? index : nil
+        return max(removed, 1)
     }
 
     private func consider(_ candidate: OffloadCandidate, now: Timestamp) {
@@ -50,6 +68,7 @@ extension OffloadManager {
             record.reply = try direction(candidate.reply, timeToLive: candidate.replyTimeToLive)
             guard isFastEnough(record, now: now) else { throw FlowRuleRefused(reason: .rate) }
             record.state = .wanted
+            record.epoch = epoch
             let index = insert(record)
             recordOf[candidate.slot] = index
             waiting.append(index, serial: records[index].serial)

@@ -31,6 +31,12 @@ public struct OffloadClient: Sendable {
         inbox.push(OffloadRequest(.withdraw, of: slot))
     }
 
+    /// Asks for every flow offered so far, because what they were offered by (the ruleset, a neighbour) is no longer so.
+    /// - Returns: false if the ring is full; try again later.
+    public func withdrawAll() -> Bool {
+        inbox.push(OffloadRequest(.withdrawAll, of: OffloadSlot(index: 0, generation: 0)))
+    }
+
     /// Says that workers forwarded packets of an installed flow by its flow-cache entry, packets that its rule should
     /// have taken. A rule that goes on counting nothing meanwhile was lost by the NIC: it is made anew once, and then
     /// the flow is given up. A hint: false if the ring is full.
@@ -54,7 +60,7 @@ public struct OffloadClient: Sendable {
 }
 
 struct OffloadRequest {
-    enum Kind: UInt8 { case offer, withdraw, softwareHits }
+    enum Kind: UInt8 { case offer, withdraw, withdrawAll, softwareHits }
     var candidate: OffloadCandidate
     var kind: Kind
     /// `softwareHits` only.
@@ -87,6 +93,9 @@ public final class OffloadManager: @unchecked Sendable {
     /// Where the search for the slowest flows goes on.
     var evictionCursor = 0
     var evictionsLeft = 0
+    /// Bumped by `withdrawAll`: flows of an earlier epoch go, `recallCursor` says how far that got.
+    var epoch: UInt32 = 0
+    var recallCursor: Int?
     /// Events that found the outbox full; while there are any, no new work is begun.
     var backlog: [OffloadEvent] = []
     var account = OffloadSummary()
@@ -129,6 +138,7 @@ public final class OffloadManager: @unchecked Sendable {
         var done = flushBacklog()
         if backlog.isEmpty {
             done += takeRequests(now: now)
+            done += recall(now: now)
             done += retryZombies(now: now)
             done += pollDue(now: now)
             evictionsLeft = options.evictionsPerRun

@@ -31,6 +31,8 @@ struct OffloadRecord {
     var state = OffloadState.none
     /// Bumped when the record is freed, so that an entry of a queue never reaches its next tenant.
     var serial: UInt32 = 0
+    /// The manager's epoch when the flow was offered.
+    var epoch: UInt32 = 0
     var original = OffloadDirection()
     var reply = OffloadDirection()
     /// What the slow path is told when both rules are gone: `removed` or `refused`, with a reason.

@@ -43,7 +43,7 @@ extension SlowPath {
     mutating func serveNeighbours(now: Timestamp) {
         if router.neighbours.generation != neighbourGeneration {
             neighbourGeneration = router.neighbours.generation
-            flows.pointee.invalidateAll()
+            invalidateFlows()
         }
         while let event = router.neighbours.nextEvent() {
             switch event.kind {

@@ -100,9 +100,26 @@ extension SlowPath {
 
     /// The connection's entries are going: what is out in the NIC has to come back.
     mutating func noteWithdrawn(_ connection: UInt32) {
-        guard offered[Int(connection)].isOut, withdrawnCount < Self.offloadQueueCapacity else { return }
+        guard offered[Int(connection)].isOut else { return }
+        guard withdrawnCount < Self.offloadQueueCapacity else {
+            recallsOffers = true
+            return
+        }
         withdrawn[withdrawnCount] = offered[Int(connection)].handle
         withdrawnCount += 1
+    }
+
+    /// What cached flows were published by is no longer so: each takes the slow path again, and the NIC gives back its own,
+    /// which send no packet that could.
+    mutating func invalidateFlows() {
+        flows.pointee.invalidateAll()
+        recallsOffers = true
+    }
+
+    /// Whether every offer is to be called back; true once for each reason.
+    public mutating func takeRecall() -> Bool {
+        defer { recallsOffers = false }
+        return recallsOffers
     }
 
     /// The next offer to call back; nil when there is none.

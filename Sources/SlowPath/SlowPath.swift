@@ -51,6 +51,8 @@ public struct SlowPath: ~Copyable {
     var busyCount = 0
     let withdrawn: UnsafeMutablePointer<FlowHandle>
     var withdrawnCount = 0
+    /// Every offer is to be called back.
+    var recallsOffers = false
     let walk: UnsafeMutablePointer<WalkRecord>
     let log: UnsafeMutablePointer<LogRing>
     var sweepCursor = FlowSweepCursor()
@@ -169,7 +171,7 @@ public struct SlowPath: ~Copyable {
     public mutating func adopt(_ ruleset: CompiledRuleset) {
         self.ruleset = ruleset
         program = ruleset.program
-        flows.pointee.invalidateAll()
+        invalidateFlows()
     }
 
     /// What is held now; all zero once everything that came in has died of old age.

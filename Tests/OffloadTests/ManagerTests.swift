@@ -59,6 +59,28 @@ extension OffloadSuite {
         }
     }
 
+    @Test func aRecallTakesBackWhatWasOfferedBefore() throws {
+        try withBench { bench in
+            var slots: [OffloadSlot] = []
+            for number: UInt32 in 0..<600 {
+                var flow = TestFlow(sourcePort: 1000 + UInt16(number))
+                flow.slot = OffloadSlot(index: number * 2, generation: 1)
+                slots.append(flow.slot)
+                #expect(bench.manager.offer(flow.candidate))
+            }
+            for _ in 0..<20 { bench.run() }
+            #expect(bench.events(.installed).count == 600)
+            #expect(bench.manager.client.withdrawAll())
+            var late = TestFlow(sourcePort: 900)
+            late.slot = OffloadSlot(index: 5000, generation: 1)
+            #expect(bench.manager.offer(late.candidate))
+            for _ in 0..<20 { bench.run() }
+            #expect(bench.events(.removed).map(\.slot) == slots)
+            #expect(bench.manager.summary.active == 1)
+            #expect(bench.manager.runOnce(now: bench.now) == 0, "and then it is idle")
+        }
+    }
+
     @Test func idleFlowsLeaveTheNIC() throws {
         var options = OffloadOptions()
         options.idleTimeout = 3 * Bench.second
