@@ -27,7 +27,7 @@ final class LiveRuleset {
 
     static func load(_ file: String, _ interfaces: [Interface]) throws -> RulesetValue {
         let result = RulesetValue.load(file: file, options: LoadOptions(interfaces: interfaces.map(\.name)))
-        guard result.isAccepted else { throw InputError(result.diagnostics.map(\.message).joined(separator: "\n")) }
+        guard result.isAccepted else { throw InputError(String(result.diagnostics.map(\.text).joined().dropLast())) }
         return result.value
     }
 

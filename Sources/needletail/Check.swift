@@ -47,7 +47,7 @@ private struct CheckReport: Encodable {
         findings += result.diagnostics.map {
             Finding(
                 severity: $0.severity == .error ? "error" : "warning", file: $0.location.file.isEmpty ? path : $0.location.file,
-                line: $0.location.line > 0 ? $0.location.line : nil, column: $0.location.column > 0 ? $0.location.column : nil, message: $0.message)
+                line: $0.location.line > 0 ? $0.location.line : nil, column: $0.location.column > 0 ? $0.location.column : nil, message: $0.message, shown: String($0.text.dropLast()))
         }
     }
 }
@@ -59,18 +59,24 @@ private struct Finding: Encodable {
     var column: Int?
     var key: String?
     var message: String
+    /// As it is printed for people, if not in the form of a configuration's problems: nft's own.
+    private let shown: String?
 
-    init(severity: String, file: String, line: Int?, column: Int? = nil, key: String? = nil, message: String) {
+    private enum CodingKeys: CodingKey { case severity, file, line, column, key, message }
+
+    init(severity: String, file: String, line: Int?, column: Int? = nil, key: String? = nil, message: String, shown: String? = nil) {
         self.severity = severity
         self.file = file
         self.line = line
         self.column = column
         self.key = key
         self.message = message
+        self.shown = shown
     }
 
     /// Errors read as the compiler's do; warnings say that they are.
     var text: String {
+        if let shown { return shown }
         let place = [file, line.map(String.init), column.map(String.init)].compactMap { $0 }.joined(separator: ":")
         return "\(place): " + (severity == "warning" ? "warning: " : "") + (key.map { "\($0): " } ?? "") + message
     }
