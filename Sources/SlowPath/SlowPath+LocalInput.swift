@@ -44,6 +44,7 @@ extension SlowPath {
         let parsed = transit.parsed
         if NeighbourMessage.isDiscovery(parsed) { return discoverNeighbour(&transit) }
         if parsed.family == .ipv4, parsed.icmpType == 13, !toGroup { return answerTimestamp(transit) }
+        if TimestampReply.isRequest(transit.packet, parsed), !toGroup, router.interfaces.isOwn(parsed.destinationAddress) { return answerTimestamp(&transit) }
         // Linux ignores echo requests to broadcasts (icmp_echo_ignore_broadcasts), and answers those to IPv6 groups.
         guard EchoReply.isRequest(transit.packet, parsed), parsed.family == .ipv6 || !toGroup else { return .delivered }
         let sender = parsed.sourceAddress
@@ -76,6 +77,16 @@ extension SlowPath {
         room.store16(0, at: message + 2)
         room.store16(Checksum.finish(Checksum.partial(UnsafeRawPointer(room.start + message), 20)), at: message + 2)
         sendOwn(room, transit)
+        return .delivered
+    }
+
+    private mutating func answerTimestamp(_ transit: inout Transit) -> Disposition {
+        guard var room = outbox.reserve(128) else { return .delivered }
+        let milliseconds = (settings.wallClockOffset &+ transit.now) / 1_000_000 % 86_400_000
+        room.length = TimestampReply.build(
+            into: room, answering: transit.packet, transit.parsed, millisecondsOfDay: UInt32(truncatingIfNeeded: milliseconds),
+            identification: UInt16(truncatingIfNeeded: random.next()), link: answerLink(transit))
+        if room.length > 0 { sendOwn(room, transit) }
         return .delivered
     }
 

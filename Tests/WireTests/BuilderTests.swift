@@ -178,6 +178,15 @@ import Wire
         #expect(!EchoReply.isRequest(packet, p))
     }
 
+    @Test func timestamp() {
+        let (packet, p) = parsed(bytes("0200000000a0020000000a0a08004500002800070000400164cc0a0001020a0001010d00f2f200090003000000010000000000000000"))
+        #expect(TimestampReply.isRequest(packet, p))
+        #expect(built(TimestampReply.build(into: target, answering: packet, p, millisecondsOfDay: 0x03da_6c54, identification: 0xe005, link: link))
+            == "020000000a0a0200000000a0080045000028e0050000400184cd0a0001010a0001020e001196000900030000000103da6c5403da6c54")
+        packet.store8(1, at: packet.length - 1)
+        #expect(!TimestampReply.isRequest(packet, p))
+    }
+
     // MARK: - ARP and neighbour discovery
 
     @Test func arp() {
