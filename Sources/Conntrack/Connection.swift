@@ -68,10 +68,12 @@ import Wire
     public var masqueradeInterface: UInt32 = 0
     /// The connection that expected this one, if `status` has `.expected`.
     public var master = Connection.none
-    /// `ct helper` in use; 0 for none.
+    /// `ConnectionHelper` raw value; 0 for none.
     public var helper: UInt16 = 0
     /// Timeout policy (`ct timeout`); 0 for the configured timeouts.
     public var timeoutPolicy: UInt16 = 0
+
+    var helperState = Connection.none
 
     // Links of the two hash tables and of the free list, by the tracker.
     var nextOriginal = Connection.none

@@ -136,6 +136,7 @@ extension ConnectionTracker {
         unlink(index << 1, hash: connection.pointee.hashOriginal)
         unlink(index << 1 | 1, hash: connection.pointee.hashReply)
         unlinkBySource(index)
+        releaseHelper(index)
         limbo[Int(retired % UInt64(slots))] = index
         retired &+= 1
         count -= 1
@@ -148,6 +149,7 @@ extension ConnectionTracker {
         guard !connection.pointee.isConfirmed, !connection.pointee.status.contains(.dying) else { return }
         connection.pointee.status.insert(.dying)
         unlinkBySource(index)
+        releaseHelper(index)
         count -= 1
         pushFree(index)
     }

@@ -108,6 +108,7 @@ extension ConnectionTracker {
         connection.pointee.reply = reply
         connection.pointee.zone = zone
         connection.pointee.hashOriginal = hashOriginal
+        if expectations.count != 0, let expectation = expectations.take(original, hash, now: now) { fulfil(expectation, index, now: now) }
         statistics.created &+= 1
         return .made(index)
     }

@@ -29,6 +29,8 @@ public struct ConnectionTracker: ~Copyable {
     let bucketMask: UInt32
     let hash: SeededHash
     var random: RandomChoice
+    var expectations = ExpectationTable()
+    var helpers = HelperPool()
     private let ownedMemory: UnsafeMutableRawPointer?
 
     var freeHead = Connection.none
@@ -108,6 +110,8 @@ public struct TrackerStatistics: Sendable {
     public var deleted: UInt64 = 0
     public var chainTooLong: UInt64 = 0
     public var natExhausted: UInt64 = 0
+    /// Connections that were to have a helper and found no room for its notes.
+    public var helperPoolFull: UInt64 = 0
     private var invalid = InvalidCounts()
 
     public init() {}

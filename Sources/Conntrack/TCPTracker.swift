@@ -92,7 +92,8 @@ extension ConnectionTracker {
         }
 
         if !skipsWindow {
-            let position = TCPWindow.judge(&connection.pointee.window, segment, direction: direction.rawValue)
+            let shift = acknowledgementShift(connection, segment, direction)
+            let position = TCPWindow.judge(&connection.pointee.window, segment, direction: direction.rawValue, sequenceOffset: shift)
             let isLiberal =
                 configuration.tcpLiberal
                 || (direction == .original ? connection.pointee.window.original : connection.pointee.window.reply).flags & TCPEndpoint.Flag.beLiberal != 0

@@ -18,7 +18,7 @@
     // ARP and neighbour discovery
     case arpMalformed, arpNotForUs, ndMalformed, ndBadHopLimit, neighbourUnresolved, neighbourQueueFull, neighbourTableFull
     // Connection tracking and NAT
-    case connectionTableFull, natExhausted, natClash, connectionInsertRace, tcpBadState
+    case connectionTableFull, natExhausted, natClash, connectionInsertRace, tcpBadState, helperRefused
     // Ruleset
     case ruleDrop, policyDrop, ruleReject, ruleStolen, rulesetError
     // Routing

@@ -1,0 +1,176 @@
+// Helpers at work: they read control connections just before confirmation, expect what is announced there, and where the
+// connection is translated, write the translated address into the payload (nf_confirm, nf_nat_helper.c).
+//
+// Invariant: a payload is read only inside the packet and changed only within its tailroom; a packet that cannot be
+// changed as it must be is dropped, never sent with an address that nobody can reach.
+import Wire
+
+extension ConnectionTracker {
+    /// `ct helper set`: before confirmation, once, and only for the helper's own protocol.
+    public mutating func assignHelper(_ index: UInt32, _ helper: ConnectionHelper) {
+        let connection = self.connection(index)
+        guard !connection.pointee.isConfirmed, connection.pointee.helper == 0, connection.pointee.transportProtocol == helper.transportProtocol else { return }
+        guard let state = helpers.allocate() else {
+            statistics.helperPoolFull &+= 1
+            return
+        }
+        connection.pointee.helper = helper.rawValue
+        connection.pointee.helperState = state
+        connection.pointee.status.insert(.helper)
+    }
+
+    /// To be called right before `confirm`, behind source NAT: runs the connection's helper and shifts sequence numbers.
+    /// - Parameters:
+    ///   - packet: its length may change, within `tailroom`.
+    ///   - parsed: is made anew if the packet changes.
+    /// - Returns: a reason to drop the packet.
+    public mutating func help(_ packet: inout PacketBuffer, _ parsed: inout ParsedPacket, _ tracking: Tracking, now: Timestamp) -> DropReason {
+        guard tracking.hasConnection, !tracking.isRelatedError else { return .none }
+        let connection = pool + Int(tracking.connection)
+        guard connection.pointee.helper != 0, connection.pointee.helperState != Connection.none else { return .none }
+        // Before the helper: what it changes in this packet shifts only what follows.
+        let isShifted = connection.pointee.status.contains(.sequenceAdjust)
+        switch ConnectionHelper(rawValue: connection.pointee.helper) {
+        case .ftp: if !readFTP(&packet, &parsed, tracking, now: now) { return .helperRefused }
+        case .tftp: if !readTFTP(packet, parsed, tracking, now: now) { return .helperRefused }
+        case nil: break
+        }
+        if isShifted { shiftSequence(packet, parsed, helpers.states[Int(connection.pointee.helperState)], tracking.direction) }
+        return .none
+    }
+
+    /// What NAT has added to the sequence numbers that a segment of this direction acknowledges.
+    func acknowledgementShift(_ connection: UnsafeMutablePointer<Connection>, _ segment: TCPSegment, _ direction: ConnectionDirection) -> Int32 {
+        guard connection.pointee.status.contains(.sequenceAdjust), connection.pointee.helperState != Connection.none else { return 0 }
+        let shift = helpers.states[Int(connection.pointee.helperState)].shift(direction.opposite)
+        return Int32(bitPattern: shift.offset(at: segment.acknowledgement &- 1))
+    }
+
+    /// Adds an expectation for a connection towards `destination`.
+    mutating func expect(_ expectation: inout Expectation, _ tracking: Tracking, limit: Int, seconds: UInt32, now: Timestamp) -> ExpectationTable.Refusal? {
+        expectation.master = tracking.connection
+        expectation.masterGeneration = pool[Int(tracking.connection)].generation
+        expectation.deadline = now &+ UInt64(seconds) &* 1_000_000_000
+        expectation.tuple.zone = pool[Int(tracking.connection)].original.zone
+        return expectations.add(expectation, hash, limit: limit, now: now)
+    }
+
+    /// As `expect`, for a translated connection: tries the announced port, then others above it.
+    /// - Returns: the port expected, 0 if none could be had.
+    mutating func expectWithFreePort(_ expectation: inout Expectation, _ tracking: Tracking, limit: Int, seconds: UInt32, now: Timestamp) -> UInt16 {
+        let first = expectation.tuple.destinationPort
+        let range = UInt32(UInt16.max - first)
+        var attempts = min(range, 128)
+        while true {
+            switch expect(&expectation, tracking, limit: limit, seconds: seconds, now: now) {
+            case nil: return expectation.tuple.destinationPort
+            case .full: return 0
+            case .clash:
+                guard attempts > 0, range > 0 else { return 0 }
+                attempts -= 1
+                expectation.tuple.destinationPort = first &+ UInt16(random.next() % UInt64(range))
+            }
+        }
+    }
+
+    /// A new connection that was expected: takes its mark from its master and, where that is translated, its addresses.
+    mutating func fulfil(_ expectation: Expectation, _ index: UInt32, now: Timestamp) {
+        guard isCurrent(expectation.master, generation: expectation.masterGeneration), pool[Int(expectation.master)].isConfirmed else { return }
+        let connection = pool + Int(index)
+        connection.pointee.status.insert(.expected)
+        connection.pointee.master = expectation.master
+        connection.pointee.mark = pool[Int(expectation.master)].mark
+        guard expectation.followsMaster else { return }
+        let known = pool[Int(expectation.master)].tuple(expectation.direction.opposite)
+        setUpNAT(index, .source, range: NATRange(known.destination), now: now)
+        setUpNAT(index, .destination, range: NATRange(known.source).ports(expectation.savedPort), now: now)
+    }
+
+    /// Gives back what a connection held beside its record.
+    mutating func releaseHelper(_ index: UInt32) {
+        let connection = pool + Int(index)
+        guard connection.pointee.helperState != Connection.none else { return }
+        helpers.free(connection.pointee.helperState)
+        connection.pointee.helperState = Connection.none
+        expectations.removeAll(of: index, hash)
+    }
+
+    // MARK: - Payload
+
+    /// Replaces bytes of a TCP payload; lengths and checksums follow, and the shift of the stream is noted.
+    /// - Returns: false if the packet has no room.
+    mutating func replace(
+        _ packet: inout PacketBuffer, _ parsed: inout ParsedPacket, _ tracking: Tracking, at offset: Int, count: Int, with bytes: PayloadText
+    ) -> Bool {
+        let change = bytes.count - count
+        let end = Int(parsed.networkOffset) + Int(parsed.networkLength)
+        // Padding behind the packet is given up with it.
+        guard change <= packet.tailroom + (packet.length - end), Int(parsed.networkLength) + change <= 65535 else { return false }
+        let sequence = packet.load32(Int(parsed.transportOffset) + 4)
+        (packet.start + offset + bytes.count).copyMemory(from: packet.start + offset + count, byteCount: end - offset - count)
+        bytes.copy(to: packet.start + offset)
+        packet.tailroom -= end + change - packet.length
+        packet.length = end + change
+        let networkOffset = Int(parsed.networkOffset)
+        if parsed.family == .ipv4 {
+            packet.store16(UInt16(Int(parsed.networkLength) + change), at: networkOffset + 2)
+            Checksum.fillIPv4Header(packet.start + networkOffset, length: Int(parsed.networkHeaderLength))
+        } else {
+            packet.store16(UInt16(Int(parsed.networkLength) + change - 40), at: networkOffset + 4)
+        }
+        parsed.networkLength = UInt32(Int(parsed.networkLength) + change)
+        Checksum.fillTransport(packet, parsed)
+        if change != 0 {
+            let connection = pool + Int(tracking.connection)
+            connection.pointee.status.insert(.sequenceAdjust)
+            let state = helpers.states + Int(connection.pointee.helperState)
+            if tracking.direction == .original {
+                state.pointee.original.grow(by: Int32(change), at: sequence)
+            } else {
+                state.pointee.reply.grow(by: Int32(change), at: sequence)
+            }
+        }
+        return true
+    }
+
+    /// Sequence number, acknowledgement and SACK blocks, for the end that sees the other's stream shifted.
+    private func shiftSequence(_ packet: PacketBuffer, _ parsed: ParsedPacket, _ state: HelperState, _ direction: ConnectionDirection) {
+        guard parsed.transportProtocol == IPProtocol.tcp, parsed.flags.contains(.hasTransport) else { return }
+        let offset = Int(parsed.transportOffset)
+        let own = state.shift(direction)
+        let other = state.shift(direction.opposite)
+        func replace(_ position: Int, _ value: UInt32) {
+            let checksum = packet.load16(offset + 16)
+            packet.store16(Checksum.update(checksum, old: packet.load32(position), new: value), at: offset + 16)
+            packet.store32(value, at: position)
+        }
+        func shiftedBack(_ number: UInt32) -> UInt32 {
+            let isBehind = TCPWindow.isAfter(number &- UInt32(bitPattern: other.before), other.position)
+            return number &- UInt32(bitPattern: isBehind ? other.after : other.before)
+        }
+        let sequence = packet.load32(offset + 4)
+        replace(offset + 4, sequence &+ own.offset(at: sequence))
+        guard packet.load8(offset + 13) & TCPFlags.ack != 0 else { return }
+        replace(offset + 8, shiftedBack(packet.load32(offset + 8)))
+
+        let end = offset + Int(packet.load8(offset + 12) >> 4) * 4
+        var position = offset + 20
+        while position < end {
+            let kind = packet.load8(position)
+            if kind == 0 { return }
+            if kind == 1 {
+                position += 1
+                continue
+            }
+            guard position + 2 <= end else { return }
+            let size = Int(packet.load8(position + 1))
+            guard size >= 2, position + size <= end else { return }
+            if kind == 5, size >= 10, (size - 2) % 8 == 0 {
+                // A block at an odd offset sums up swapped: the checksum is made anew instead.
+                for word in Swift.stride(from: position + 2, to: position + size, by: 4) { packet.store32(shiftedBack(packet.load32(word)), at: word) }
+                Checksum.fillTransport(packet, parsed)
+            }
+            position += size
+        }
+    }
+}

@@ -1,0 +1,145 @@
+// Connections that a helper has read about in another one's payload, and that are let in as related
+// (nf_conntrack_expect.c).
+//
+// A new expectation is refused when one for the same destination clashes with it, or when the pool is full; the oldest of
+// a connection gives way to its newest beyond the helper's limit. They die by their timeout, by use, and with their
+// master. An attacker needs a tracked control connection for each, and gets at most the helper's limit out of it.
+//
+// Invariant: `expectationCount` is the number of records in the buckets; a record's master may have died, which a look at
+// its generation tells.
+import Wire
+
+@frozen public struct Expectation: Sendable {
+    /// Destination address and port, protocol, zone; the source port is open, the source address if `anySource`.
+    public var tuple = ConnectionTuple()
+    public var anySource = false
+    public var master = Connection.none
+    public var masterGeneration: UInt32 = 0
+    public var deadline: Timestamp = 0
+    /// Translate the connection as its master is.
+    var followsMaster = false
+    /// The port that the announcing end really listens on.
+    var savedPort: UInt16 = 0
+    /// Direction that the expected connection has, seen from its master's.
+    var direction = ConnectionDirection.original
+    var order: UInt64 = 0
+    var isUsed = false
+    var next = Connection.none
+}
+
+/// Fixed pool and buckets of expectations.
+struct ExpectationTable: ~Copyable {
+    static var capacity: Int { 1024 }
+    private static var buckets: Int { 256 }
+    private let pool: UnsafeMutablePointer<Expectation>
+    private let heads: UnsafeMutablePointer<UInt32>
+    private(set) var count = 0
+    private var order: UInt64 = 0
+
+    init() {
+        pool = .allocate(capacity: ExpectationTable.capacity)
+        pool.initialize(repeating: Expectation(), count: ExpectationTable.capacity)
+        heads = .allocate(capacity: ExpectationTable.buckets)
+        heads.initialize(repeating: Connection.none, count: ExpectationTable.buckets)
+    }
+    deinit {
+        pool.deallocate()
+        heads.deallocate()
+    }
+
+    private static func bucket(_ tuple: ConnectionTuple, _ hash: SeededHash) -> Int {
+        let rest = UInt64(tuple.destinationPort) << 32 | UInt64(tuple.transportProtocol) << 8 | UInt64(tuple.family.rawValue)
+        return Int(hash(tuple.destinationHigh, tuple.destinationLow, rest, 0, 2)) & (buckets - 1)
+    }
+
+    private static func matches(_ expectation: Expectation, _ tuple: ConnectionTuple) -> Bool {
+        let expected = expectation.tuple
+        return expected.destinationHigh == tuple.destinationHigh && expected.destinationLow == tuple.destinationLow && expected.destinationPort == tuple.destinationPort
+            && expected.transportProtocol == tuple.transportProtocol && expected.family == tuple.family && expected.zone == tuple.zone
+            && (expectation.anySource || (expected.sourceHigh == tuple.sourceHigh && expected.sourceLow == tuple.sourceLow))
+    }
+
+    /// The expectation that a new connection's tuple fulfils, taken out of the table.
+    mutating func take(_ tuple: ConnectionTuple, _ hash: SeededHash, now: Timestamp) -> Expectation? {
+        let bucket = ExpectationTable.bucket(tuple, hash)
+        var current = heads[bucket]
+        while current != Connection.none {
+            let expectation = pool[Int(current)]
+            if expectation.deadline > now && ExpectationTable.matches(expectation, tuple) {
+                remove(current, bucket)
+                return expectation
+            }
+            current = expectation.next
+        }
+        return nil
+    }
+
+    enum Refusal { case clash, full }
+
+    /// Adds an expectation; one of the same master for the same destination is renewed.
+    /// - Parameter limit: of its master; 0 for none.
+    mutating func add(_ new: Expectation, _ hash: SeededHash, limit: Int, now: Timestamp) -> Refusal? {
+        sweep(hash, now: now)
+        let bucket = ExpectationTable.bucket(new.tuple, hash)
+        var current = heads[bucket]
+        while current != Connection.none {
+            let other = pool[Int(current)]
+            let following = other.next
+            let overlaps = other.anySource || new.anySource || (other.tuple.sourceHigh == new.tuple.sourceHigh && other.tuple.sourceLow == new.tuple.sourceLow)
+            var aligned = other
+            aligned.anySource = true
+            if overlaps && ExpectationTable.matches(aligned, new.tuple) {
+                guard other.master == new.master, other.masterGeneration == new.masterGeneration, other.anySource == new.anySource, other.tuple == new.tuple else { return .clash }
+                remove(current, bucket)
+                break
+            }
+            current = following
+        }
+        if limit != 0 { removeOldest(of: new, beyond: limit, hash) }
+        guard count < ExpectationTable.capacity, let slot = (0..<ExpectationTable.capacity).first(where: { !pool[$0].isUsed }) else { return .full }
+        order &+= 1
+        pool[slot] = new
+        pool[slot].order = order
+        pool[slot].isUsed = true
+        pool[slot].next = heads[bucket]
+        heads[bucket] = UInt32(slot)
+        count += 1
+        return nil
+    }
+
+    private mutating func removeOldest(of new: Expectation, beyond limit: Int, _ hash: SeededHash) {
+        var found = 0
+        var oldest = -1
+        for slot in 0..<ExpectationTable.capacity where pool[slot].isUsed && pool[slot].master == new.master && pool[slot].masterGeneration == new.masterGeneration {
+            found += 1
+            if oldest < 0 || pool[slot].order < pool[oldest].order { oldest = slot }
+        }
+        if found >= limit { remove(UInt32(oldest), ExpectationTable.bucket(pool[oldest].tuple, hash)) }
+    }
+
+    private mutating func sweep(_ hash: SeededHash, now: Timestamp) {
+        guard count != 0 else { return }
+        for slot in 0..<ExpectationTable.capacity where pool[slot].isUsed && pool[slot].deadline <= now {
+            remove(UInt32(slot), ExpectationTable.bucket(pool[slot].tuple, hash))
+        }
+    }
+
+    mutating func removeAll(of master: UInt32, _ hash: SeededHash) {
+        guard count != 0 else { return }
+        for slot in 0..<ExpectationTable.capacity where pool[slot].isUsed && pool[slot].master == master {
+            remove(UInt32(slot), ExpectationTable.bucket(pool[slot].tuple, hash))
+        }
+    }
+
+    private mutating func remove(_ slot: UInt32, _ bucket: Int) {
+        if heads[bucket] == slot {
+            heads[bucket] = pool[Int(slot)].next
+        } else {
+            var current = heads[bucket]
+            while current != Connection.none && pool[Int(current)].next != slot { current = pool[Int(current)].next }
+            if current != Connection.none { pool[Int(current)].next = pool[Int(slot)].next }
+        }
+        pool[Int(slot)].isUsed = false
+        count -= 1
+    }
+}
