@@ -32,6 +32,7 @@ extension Connection {
         }
         line += "mark=\(mark) "
         if isWholeZone && zone.identifier != 0 { line += "zone=\(zone.identifier) " }
+        if let helper = ConnectionHelper(rawValue: helper) { line += "helper=\(helper.name) " }
         return line + "use=\(status.contains(.offload) ? 2 : 1)"
     }
 
@@ -61,6 +62,7 @@ extension Connection {
         ]
         let set = names.filter { status.contains($0.0) }.map { "\"\($0.1)\"" }
         fields += ",\"status\":[\(set.joined(separator: ","))],\"mark\":\(mark)"
+        if let helper = ConnectionHelper(rawValue: helper) { fields += ",\"helper\":\"\(helper.name)\"" }
         if labelsLow | labelsHigh != 0 { fields += ",\"labels\":[\(labelsLow),\(labelsHigh)]" }
         return "{\(fields)}"
     }

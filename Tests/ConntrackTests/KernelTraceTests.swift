@@ -2,7 +2,7 @@
 //
 // A trace is text. `P time side packet outputSide output note`: a frame sent into side A or B at a time in nanoseconds, and
 // the frame that Linux forwarded, whose DSCP a ruleset had set from `ct state` (1 new, 2 established, 3 related, 4 invalid,
-// 5 untracked). `C time line`: what `conntrack -L` printed then, all lines, sorted. `N`: a NAT rule of the ruleset.
+// 5 untracked). `C time line`: what `conntrack -L` printed then, all lines, sorted. `N`: a NAT rule of the ruleset. `H`: a helper for a protocol and port.
 import Foundation
 import Testing
 import Wire
@@ -36,6 +36,7 @@ struct TraceReplay: ~Copyable {
     var differences: [String] = []
     private var lastPacket = ""
     private var rules: [NATRule] = []
+    private var helpers: [(ConnectionHelper, UInt8, UInt16)] = []
     private var expected: [String] = []
     private var expectedAt: Timestamp = 0
 
@@ -61,6 +62,7 @@ struct TraceReplay: ~Copyable {
         }
         finish()
         if words[0] == "N" { rules.append(TraceReplay.rule(words)) }
+        if words[0] == "H" { helpers.append((ConnectionHelper(name: words[1])!, UInt8(words[2])!, UInt16(words[3])!)) }
         if words[0] == "P" { replay(words) }
     }
 
@@ -91,7 +93,8 @@ struct TraceReplay: ~Copyable {
     private mutating func replay(_ words: [String]) {
         packets += 1
         lastPacket = words[6]
-        var bytes = TraceReplay.bytes(words[3])
+        // Room for a helper to lengthen the packet.
+        var bytes = TraceReplay.bytes(words[3]) + Array(repeating: 0, count: 64)
         let wanted = words[5] == "-" ? nil : TraceReplay.bytes(words[5])
         let result = bytes.withUnsafeMutableBytes { process($0, side: words[2], wanted: wanted, now: Timestamp(words[1])!) }
         let isVersion6 = bytes[12] == 0x86
@@ -111,6 +114,9 @@ struct TraceReplay: ~Copyable {
         }
         // All but the link header, DSCP, TTL and the IPv4 header checksum, which forwarding changes.
         let skipped: Set<Int> = isVersion6 ? [14, 15, 21] : [15, 22, 24, 25]
+        if wanted.count != 14 + (isVersion6 ? 40 + (Int(bytes[18]) << 8 | Int(bytes[19])) : Int(bytes[16]) << 8 | Int(bytes[17])) {
+            differences.append("\(name) packet \(packets) \(lastPacket): the length differs")
+        }
         let length = isVersion6 ? 54 + (Int(bytes[18]) << 8 | Int(bytes[19])) : 14 + (Int(bytes[16]) << 8 | Int(bytes[17]))
         for offset in 14..<min(length, wanted.count) where !skipped.contains(offset) && bytes[offset] != wanted[offset] {
             differences.append("\(name) packet \(packets) \(lastPacket): byte \(offset): Linux \(wanted[offset]), we \(bytes[offset])")
@@ -119,11 +125,16 @@ struct TraceReplay: ~Copyable {
     }
 
     private mutating func process(_ bytes: UnsafeMutableRawBufferPointer, side: String, wanted: [UInt8]?, now: Timestamp) -> (forwarded: Bool, tracking: Tracking, destination: IPAddress) {
-        let packet = PacketBuffer(start: bytes.baseAddress!, length: bytes.count)
+        var packet = PacketBuffer(start: bytes.baseAddress!, length: bytes.count - 64, tailroom: 64)
         var parsed = ParsedPacket()
         guard PacketParser.parse(packet, into: &parsed) == .none else { return (false, Tracking(), parsed.destinationAddress) }
         var tracking = tracker.track(packet, parsed, now: now)
         guard tracking.dropReason == .none else { return (false, tracking, parsed.destinationAddress) }
+        if tracking.hasConnection, !tracking.isReply {
+            for (helper, transport, port) in helpers where transport == parsed.transportProtocol && port == parsed.destinationPort {
+                tracker.assignHelper(tracking.connection, helper)
+            }
+        }
         for manipulation in [NATManipulation.destination, .source] where !rules.isEmpty {
             // Linux had 10.0.1.0/24 and fd00:1::/64 at side A, the default route at side B.
             let isSideA = parsed.destinationAddress.ipv4 >> 8 == 0x0a0001 && parsed.family == .ipv4 || parsed.destinationAddress.high == 0xfd00_0001_0000_0000
@@ -142,11 +153,11 @@ struct TraceReplay: ~Copyable {
                 return (false, tracking, parsed.destinationAddress)
             }
         }
-        let reason = tracker.confirm(&tracking, now: now)
-        tracking.dropReason = reason
+        tracking.dropReason = tracker.help(&packet, &parsed, tracking, now: now)
+        if tracking.dropReason == .none { tracking.dropReason = tracker.confirm(&tracking, now: now) } else { tracker.release(tracking) }
         while tracker.takeRetired() != nil {}
         tracker.reclaim(upTo: tracker.limboMark)
-        return (reason == .none, tracking, parsed.destinationAddress)
+        return (tracking.dropReason == .none, tracking, parsed.destinationAddress)
     }
 
     /// Whether Linux had a neighbour of this address: .2 and .3 on both sides.
