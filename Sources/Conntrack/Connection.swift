@@ -74,6 +74,7 @@ import Wire
     public var timeoutPolicy: UInt16 = 0
 
     var helperState = Connection.none
+    var hasExpectations = false
 
     // Links of the two hash tables and of the free list, by the tracker.
     var nextOriginal = Connection.none

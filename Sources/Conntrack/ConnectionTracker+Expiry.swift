@@ -88,11 +88,11 @@ extension ConnectionTracker {
 
     /// Seconds that a packet at `lastSeen` buys.
     private func idleSeconds(_ connection: UnsafeMutablePointer<Connection>, lastSeen: Timestamp) -> UInt32 {
-        let timeouts = configuration.timeouts
+        let timeouts = timeouts(connection).pointee
         let sawReply = connection.pointee.status.contains(.seenReply)
         switch connection.pointee.transportProtocol {
         case IPProtocol.tcp:
-            let seconds = tcpTimeout(connection.pointee.window, connection.pointee.tcpState, isReset: false)
+            let seconds = tcpTimeout(connection, connection.pointee.tcpState, isReset: false)
             return sawReply ? seconds : min(seconds, timeouts.tcpUnacknowledged)
         case IPProtocol.udp, IPProtocol.udplite:
             guard sawReply, lastSeen > connection.pointee.streamFrom || connection.pointee.transportProtocol == IPProtocol.udplite else { return timeouts.udp }

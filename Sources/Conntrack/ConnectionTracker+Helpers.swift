@@ -19,6 +19,48 @@ extension ConnectionTracker {
         connection.pointee.status.insert(.helper)
     }
 
+    /// `ct expectation set`: before confirmation, expects a connection from the packet's destination to its source.
+    /// - Parameters:
+    ///   - port: that it will be addressed to.
+    ///   - limit: expectations of this connection at most.
+    /// - Returns: false: drop the packet.
+    public mutating func addExpectation(_ tracking: Tracking, transportProtocol: UInt8, port: UInt16, seconds: UInt32, limit: Int, now: Timestamp) -> Bool {
+        let connection = self.connection(tracking.connection)
+        guard !connection.pointee.isConfirmed else { return true }
+        let opposite = connection.pointee.tuple(tracking.direction.opposite)
+        var expectation = Expectation()
+        expectation.tuple.family = opposite.family
+        expectation.tuple.transportProtocol = transportProtocol
+        expectation.tuple.source = opposite.source
+        expectation.tuple.destination = opposite.destination
+        expectation.tuple.destinationPort = port
+        return expect(&expectation, tracking, limit: limit, seconds: seconds, now: now) == nil
+    }
+
+    /// Defines `ct timeout` policy `number` (1 to 255); what it does not name stays as configured.
+    /// - Returns: false if the number is out of range.
+    public mutating func definePolicy(_ number: UInt16, _ timeouts: ConnectionTimeouts) -> Bool {
+        guard number > 0, number < 256 else { return false }
+        policies[Int(number)] = timeouts
+        return true
+    }
+
+    /// `ct timeout set`: before confirmation. The connection gets the policy's time for a new connection.
+    public mutating func assignPolicy(_ index: UInt32, _ number: UInt16) {
+        let connection = self.connection(index)
+        guard !connection.pointee.isConfirmed, number > 0, number < 256 else { return }
+        connection.pointee.timeoutPolicy = number
+        if !connection.pointee.status.contains(.fixedTimeout) {
+            connection.pointee.deadline = UInt64(policies[Int(number)].new(connection.pointee.transportProtocol)) &* 1_000_000_000
+        }
+    }
+
+    /// The timeouts that hold for a connection.
+    @inline(__always)
+    func timeouts(_ connection: UnsafeMutablePointer<Connection>) -> UnsafeMutablePointer<ConnectionTimeouts> {
+        policies + Int(connection.pointee.timeoutPolicy & 255)
+    }
+
     /// To be called right before `confirm`, behind source NAT: runs the connection's helper and shifts sequence numbers.
     /// - Parameters:
     ///   - packet: its length may change, within `tailroom`.
@@ -48,6 +90,7 @@ extension ConnectionTracker {
 
     /// Adds an expectation for a connection towards `destination`.
     mutating func expect(_ expectation: inout Expectation, _ tracking: Tracking, limit: Int, seconds: UInt32, now: Timestamp) -> ExpectationTable.Refusal? {
+        pool[Int(tracking.connection)].hasExpectations = true
         expectation.master = tracking.connection
         expectation.masterGeneration = pool[Int(tracking.connection)].generation
         expectation.deadline = now &+ UInt64(seconds) &* 1_000_000_000
@@ -89,10 +132,10 @@ extension ConnectionTracker {
     /// Gives back what a connection held beside its record.
     mutating func releaseHelper(_ index: UInt32) {
         let connection = pool + Int(index)
+        if connection.pointee.hasExpectations { expectations.removeAll(of: index, hash) }
         guard connection.pointee.helperState != Connection.none else { return }
         helpers.free(connection.pointee.helperState)
         connection.pointee.helperState = Connection.none
-        expectations.removeAll(of: index, hash)
     }
 
     // MARK: - Payload

@@ -186,7 +186,7 @@ extension ConnectionTracker {
         case IPProtocol.sctp: return trackSCTP(packet, parsed, index, tracking, verifies: verifies, now: now)
         case IPProtocol.gre: return trackGRE(parsed, index, tracking, now: now)
         default:
-            refresh(index, tracking.direction, seconds: configuration.timeouts.generic, bytes: parsed.networkLength, now: now)
+            refresh(index, tracking.direction, seconds: timeouts(pool + Int(index)).pointee.generic, bytes: parsed.networkLength, now: now)
             return .accept
         }
     }

@@ -15,7 +15,7 @@ import Wire
 
 public struct ConnectionTracker: ~Copyable {
     /// Changes of timeouts and switches hold from the next packet on; sizes are fixed at the start.
-    public var configuration: TrackerConfiguration
+    public var configuration: TrackerConfiguration { didSet { policies[0] = configuration.timeouts } }
     public var statistics = TrackerStatistics()
     /// Connections in use, confirmed and unconfirmed, without those in limbo.
     public internal(set) var count = 0
@@ -29,6 +29,8 @@ public struct ConnectionTracker: ~Copyable {
     let bucketMask: UInt32
     let hash: SeededHash
     var random: RandomChoice
+    /// 256 sets of timeouts: the configured one, then the policies.
+    let policies: UnsafeMutablePointer<ConnectionTimeouts>
     var expectations = ExpectationTable()
     var helpers = HelperPool()
     private let ownedMemory: UnsafeMutableRawPointer?
@@ -64,6 +66,8 @@ public struct ConnectionTracker: ~Copyable {
         let base = memory ?? owned!
         ownedMemory = owned
         self.configuration = configuration
+        policies = .allocate(capacity: 256)
+        policies.initialize(repeating: configuration.timeouts, count: 256)
         slots = configuration.poolSlots
         let buckets = configuration.buckets
         bucketMask = UInt32(buckets - 1)
@@ -78,7 +82,10 @@ public struct ConnectionTracker: ~Copyable {
         random = RandomChoice(state: generator.next())
     }
 
-    deinit { ownedMemory?.deallocate() }
+    deinit {
+        policies.deallocate()
+        ownedMemory?.deallocate()
+    }
 
     /// The record of a connection; the index must come from this tracker (it is checked).
     @inline(__always)

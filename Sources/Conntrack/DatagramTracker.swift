@@ -21,7 +21,7 @@ extension ConnectionTracker {
 
         let connection = pool + Int(index)
         if !connection.pointee.isConfirmed { connection.pointee.streamFrom = now &+ 2_000_000_000 }
-        let timeouts = configuration.timeouts
+        let timeouts = timeouts(connection).pointee
         let status = connection.pointee.status
         guard status.contains(.seenReply) else {
             refresh(index, tracking.direction, seconds: timeouts.udp, bytes: parsed.networkLength, now: now)
@@ -41,7 +41,7 @@ extension ConnectionTracker {
         guard (connection.pointee.original.family == .ipv6) == isVersion6 else { return .invalid(.badHeader) }
         let begins = isVersion6 ? type == 128 || type == 139 : type == 8 || type == 13 || type == 15 || type == 17
         guard begins else { return .invalid(.icmpNotNew) }
-        let seconds = isVersion6 ? configuration.timeouts.icmpv6 : configuration.timeouts.icmp
+        let seconds = isVersion6 ? timeouts(connection).pointee.icmpv6 : timeouts(connection).pointee.icmp
         refresh(index, tracking.direction, seconds: seconds, bytes: parsed.networkLength, now: now)
         return .accept
     }
@@ -49,7 +49,7 @@ extension ConnectionTracker {
     func trackGRE(_ parsed: ParsedPacket, _ index: UInt32, _ tracking: Tracking, now: Timestamp) -> TrackerVerdict {
         let connection = pool + Int(index)
         let isStream = connection.pointee.status.contains(.seenReply)
-        let timeouts = configuration.timeouts
+        let timeouts = timeouts(connection).pointee
         refresh(index, tracking.direction, seconds: isStream ? timeouts.greStream : timeouts.gre, bytes: parsed.networkLength, now: now)
         if isStream && !connection.pointee.status.contains(.natClash) { connection.pointee.status.insert(.assured) }
         return .accept

@@ -23,6 +23,17 @@ import Wire
     public var transportProtocol: UInt8 { self == .ftp ? IPProtocol.tcp : IPProtocol.udp }
 }
 
+extension Connection {
+    /// The helper's name, its first byte highest, zero padded; 0 for none. For rules that ask.
+    public var helperName: UInt64 {
+        switch ConnectionHelper(rawValue: helper) {
+        case .ftp: 0x6674_7000_0000_0000
+        case .tftp: 0x7466_7470_0000_0000
+        case nil: 0
+        }
+    }
+}
+
 /// Shift of one direction's sequence numbers (`struct nf_ct_seqadj`).
 struct SequenceShift {
     /// Up to here `before` holds, behind it `after`.

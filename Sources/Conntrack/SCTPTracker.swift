@@ -148,7 +148,7 @@ extension ConnectionTracker {
             position += (Int(packet.load16(position + 2)) + 3) & ~3
         }
         if !keepsDeadline {
-            let seconds = configuration.timeouts.sctp(SCTPState(rawValue: newState) ?? .closed)
+            let seconds = timeouts(connection).pointee.sctp(SCTPState(rawValue: newState) ?? .closed)
             refresh(index, direction, seconds: seconds, bytes: parsed.networkLength, now: now)
         }
         return .accept

@@ -221,7 +221,7 @@ extension ConnectionTracker {
         let lastKind = connection.pointee.window.lastKind
         if connection.pointee.window.lastDirection != direction.rawValue, lastKind == TCPSegment.Kind.fin.rawValue || lastKind == TCPSegment.Kind.rst.rawValue {
             let left = connection.pointee.deadline > now ? connection.pointee.deadline - now : 0
-            let short = UInt64(configuration.timeouts.tcpUnacknowledged) &* 1_000_000_000
+            let short = UInt64(timeouts(connection).pointee.tcpUnacknowledged) &* 1_000_000_000
             if left >= 120_000_000_000 && left > short { connection.pointee.deadline = now &+ short }
         } else {
             connection.pointee.window.lastKind = kind.rawValue
@@ -245,7 +245,7 @@ extension ConnectionTracker {
                 connection.pointee.window.reply.flags |= TCPEndpoint.Flag.closeInit
             }
         }
-        var seconds = tcpTimeout(connection.pointee.window, newState, isReset: kind == .rst)
+        var seconds = tcpTimeout(connection, newState, isReset: kind == .rst)
         let status = connection.pointee.status
         if !status.contains(.seenReply) {
             if kind == .rst {
@@ -256,7 +256,7 @@ extension ConnectionTracker {
             }
             // A retransmitted SYN must not keep an unanswered connection alive.
             if kind == .syn && oldState == .synSent { return .accept }
-            if newState == .established { seconds = min(seconds, configuration.timeouts.tcpUnacknowledged) }
+            if newState == .established { seconds = min(seconds, timeouts(connection).pointee.tcpUnacknowledged) }
         } else if !status.contains(.assured), oldState == .synReceived || oldState == .established, newState == .established {
             connection.pointee.status.insert(.assured)
         }
@@ -265,8 +265,9 @@ extension ConnectionTracker {
     }
 
     /// Seconds to live after a segment: the state's, or less while the connection looks stuck.
-    func tcpTimeout(_ window: TCPWindowPair, _ state: TCPState, isReset: Bool) -> UInt32 {
-        let timeouts = configuration.timeouts
+    func tcpTimeout(_ connection: UnsafeMutablePointer<Connection>, _ state: TCPState, isReset: Bool) -> UInt32 {
+        let window = connection.pointee.window
+        let timeouts = timeouts(connection).pointee
         let usual = timeouts.tcp(state)
         if window.retransmissions >= configuration.tcpMaximumRetransmissions, usual > timeouts.tcpRetransmission { return timeouts.tcpRetransmission }
         if isReset { return timeouts.tcpClose }

@@ -33,6 +33,41 @@ import Wire
     public var generic: UInt32 = 600
     public init() {}
 
+    /// Seconds for a connection of which nothing more is known.
+    func new(_ transportProtocol: UInt8) -> UInt32 {
+        switch transportProtocol {
+        case IPProtocol.tcp: tcpSynSent
+        case IPProtocol.udp, IPProtocol.udplite: udp
+        case IPProtocol.icmp: icmp
+        case IPProtocol.icmpv6: icmpv6
+        case IPProtocol.gre: gre
+        case IPProtocol.sctp: sctpClosed
+        default: generic
+        }
+    }
+
+    /// Sets the timeout of a state by the name that `ct timeout` objects use.
+    /// - Returns: false if the protocol has no such state.
+    public mutating func set(_ state: String, _ transportProtocol: UInt8, seconds: UInt32) -> Bool {
+        switch (transportProtocol, state) {
+        case (IPProtocol.tcp, "syn_sent"): tcpSynSent = seconds
+        case (IPProtocol.tcp, "syn_recv"): tcpSynReceived = seconds
+        case (IPProtocol.tcp, "established"): tcpEstablished = seconds
+        case (IPProtocol.tcp, "fin_wait"): tcpFinWait = seconds
+        case (IPProtocol.tcp, "close_wait"): tcpCloseWait = seconds
+        case (IPProtocol.tcp, "last_ack"): tcpLastAck = seconds
+        case (IPProtocol.tcp, "time_wait"): tcpTimeWait = seconds
+        case (IPProtocol.tcp, "close"): tcpClose = seconds
+        case (IPProtocol.tcp, "syn_sent2"): tcpSynSent2 = seconds
+        case (IPProtocol.tcp, "retrans"): tcpRetransmission = seconds
+        case (IPProtocol.tcp, "unack"): tcpUnacknowledged = seconds
+        case (IPProtocol.udp, "unreplied"), (IPProtocol.udplite, "unreplied"): udp = seconds
+        case (IPProtocol.udp, "replied"), (IPProtocol.udplite, "replied"): udpStream = seconds
+        default: return false
+        }
+        return true
+    }
+
     /// Seconds by SCTP state.
     func sctp(_ state: SCTPState) -> UInt32 {
         switch state {

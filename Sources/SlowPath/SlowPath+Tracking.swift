@@ -26,6 +26,8 @@ extension SlowPath {
     /// The end of the postrouting or input hook: a new connection becomes visible to others.
     mutating func confirm(_ transit: inout Transit) -> Disposition? {
         guard transit.tracking.hasConnection, !transit.tracking.isRelatedError else { return nil }
+        let refusal = tracker.pointee.help(&transit.context.packet, &transit.context.parsed, transit.tracking, now: transit.now)
+        guard refusal == .none else { return .dropped(refusal) }
         let reason = tracker.pointee.confirm(&transit.tracking, now: transit.now)
         return reason == .none ? nil : .dropped(reason)
     }
@@ -49,6 +51,7 @@ extension SlowPath {
         view.labelLow = connection.labelsLow
         view.labelHigh = connection.labelsHigh
         view.identifier = UInt64(connection.generation) << 32 | UInt64(transit.tracking.connection) + 1
+        (view.helperHigh, view.helperLow) = (connection.helperName, 0)
         view.original = ConntrackTuple(connection.original)
         view.reply = ConntrackTuple(connection.reply)
         view.originalPackets = connection.originalPackets
@@ -82,6 +85,7 @@ extension SlowPath {
             connection.pointee.labelsHigh = transit.context.conntrack.labelHigh
             withdrawFlows(of: transit.tracking.connection)
         }
+        if !changes.isDisjoint(with: [.helper, .timeout, .expectation]) { applyObjects(changes, &transit) }
     }
 
     // MARK: - NAT

@@ -29,6 +29,7 @@ public struct SlowPath: ~Copyable {
     public let flows: UnsafeMutablePointer<FlowCache>
     public internal(set) var ruleset: CompiledRuleset
     var program: Program
+    var conntrackObjects = ConntrackObjects()
     /// Ports, addresses, routes, neighbours.
     public var router: Router {
         _read { yield surroundings.pointee.router }
@@ -99,6 +100,7 @@ public struct SlowPath: ~Copyable {
         log.initialize(to: LogRing(capacity: settings.logRecords))
         inPlace = PacketBuffer(start: UnsafeMutableRawPointer(walk), length: 0)
         random = SplitMix64(seed: settings.seed)
+        conntrackObjects.load(ruleset, into: self.tracker)
     }
 
     deinit {
@@ -171,6 +173,7 @@ public struct SlowPath: ~Copyable {
     public mutating func adopt(_ ruleset: CompiledRuleset) {
         self.ruleset = ruleset
         program = ruleset.program
+        conntrackObjects.load(ruleset, into: tracker)
         invalidateFlows()
     }
 

@@ -106,6 +106,19 @@ final class TestTracker {
     func setUpNAT(_ index: UInt32, _ manipulation: NATManipulation, range: NATRange?, masqueradeInterface: UInt32 = 0, now: Timestamp) -> Bool {
         tracker.setUpNAT(index, manipulation, range: range, masqueradeInterface: masqueradeInterface, now: now)
     }
+    func definePolicy(_ number: UInt16, _ timeouts: ConnectionTimeouts) -> Bool { tracker.definePolicy(number, timeouts) }
+    func assignPolicy(_ index: UInt32, _ number: UInt16) { tracker.assignPolicy(index, number) }
+    func assignHelper(_ index: UInt32, _ helper: ConnectionHelper) { tracker.assignHelper(index, helper) }
+    var expectationCount: Int { tracker.expectations.count }
+    func addExpectation(_ tracking: Tracking, transportProtocol: UInt8, port: UInt16, seconds: UInt32, limit: Int, now: Timestamp) -> Bool {
+        tracker.addExpectation(tracking, transportProtocol: transportProtocol, port: port, seconds: seconds, limit: limit, now: now)
+    }
+    func translate(_ packet: PacketBuffer, _ parsed: inout ParsedPacket, _ tracking: Tracking, _ manipulation: NATManipulation) -> Bool {
+        tracker.translate(packet, &parsed, tracking, manipulation)
+    }
+    func help(_ packet: inout PacketBuffer, _ parsed: inout ParsedPacket, _ tracking: Tracking, now: Timestamp) -> DropReason {
+        tracker.help(&packet, &parsed, tracking, now: now)
+    }
     func masqueradeMoved(_ tracking: Tracking, to interface: UInt32) -> Bool { tracker.masqueradeMoved(tracking, to: interface) }
 
     /// Prerouting to postrouting, with one NAT rule a side for the connection's first packet.
