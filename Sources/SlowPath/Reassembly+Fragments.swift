@@ -46,6 +46,8 @@ extension Reassembler {
     /// RFC 8200 section 4.5: the first fragment must hold all headers up to the transport header.
     private static func firstFragmentLacksHeaders(_ parsed: ParsedPacket) -> Bool {
         guard !parsed.flags.contains(.isLaterFragment) else { return false }
+        // The walk ended at a header that is cut short.
+        if PacketParser.isExtensionHeader(parsed.transportProtocol) { return true }
         let needed: Int
         switch parsed.transportProtocol {
         case IPProtocol.noNextHeader: return false

@@ -108,6 +108,11 @@ extension PacketParser {
                 }
                 switch nextHeader {
                 case IPProtocol.fragment:
+                    // A fragment of a fragment: only the outer one counts, and nobody knows what is inside.
+                    guard parsed.fragmentHeaderOffset == 0 else {
+                        broken = true
+                        break walk
+                    }
                     headerLength = 8
                     let word = packet.load16(offset + 2)
                     parsed.fragmentHeaderOffset = UInt16(offset)
@@ -146,7 +151,8 @@ extension PacketParser {
         return .none
     }
 
-    private static func isExtensionHeader(_ number: UInt8) -> Bool {
+    /// Whether a next-header number names an extension header that the parser walks over.
+    public static func isExtensionHeader(_ number: UInt8) -> Bool {
         switch number {
         case IPProtocol.hopByHop, IPProtocol.routing, IPProtocol.destinationOptions, IPProtocol.fragment, IPProtocol.authentication: true
         default: false

@@ -174,6 +174,10 @@ let fuzzScale = max(1, ProcessInfo.processInfo.environment["NEEDLETAIL_FUZZ_ROUN
         #expect(reassembler.datagramCount == 0)
         // A first fragment without its transport header.
         #expect(reassembler.insert(F.ipv6(data[0..<0] + [0], offset: 0, more: false)) == .dropped(.fragmentHeaderTruncated))
+        // A first fragment that ends within an extension header.
+        var cut = F.ipv6([17, 9, 0, 0, 0, 0, 0, 0][...], offset: 0, more: true)
+        cut[54] = 60
+        #expect(reassembler.insert(cut) == .dropped(.fragmentHeaderTruncated))
         // A first fragment whose header is longer than the last one's: together more than 65535.
         #expect(reassembler.insert(F.ipv4(data[0..<8], offset: 0, more: true, options: [UInt8](repeating: 1, count: 40))) == .queued)
         var offset = 8

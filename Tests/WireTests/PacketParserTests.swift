@@ -63,6 +63,7 @@ import Wire
         ("SCTP of 11 bytes", ipv6Frame(132, [UInt8](repeating: 0, count: 11)), true),
         ("ICMP of 7 bytes", ipv4Frame(1, [8, 0, 0, 0, 0, 0, 0]), false),
         ("destination options cut short", ipv6Frame(60, bytes("1101 0000 0000 0000")), false),
+        ("fragment of a fragment", ipv6Frame(44, bytes("2c00 0001 00000001") + bytes("1100 0008 00000002") + udp()), false),
         ("extension header of 7 bytes", ipv6Frame(43, bytes("11000000000000")), false),
     ])
     func malformedTransport(name: String, frame: [UInt8], hasPorts: Bool) {
