@@ -46,9 +46,11 @@ extension Router {
 
     private mutating func solicited(_ message: NeighbourMessage, port: PortIndex, now: Timestamp) -> NeighbourMessage? {
         // Unlike ARP: only addresses of this very port.
-        guard interfaces.isOwn(message.target, on: port) else { return nil }
+        let isAnycast = interfaces.owner(of: message.target) == (.anycast, port)
+        guard isAnycast || interfaces.isOwn(message.target, on: port) else { return nil }
         let mac = interfaces[port].mac
         if message.source.isUnspecified {
+            guard !isAnycast else { return nil }
             var answer = NeighbourMessage(
                 type: NeighbourMessage.advertisement, source: message.target, destination: IPAddress(ipv6High: 0xff02_0000_0000_0000, low: 1), target: message.target, linkAddress: mac)
             answer.isRouter = true
@@ -61,10 +63,15 @@ extension Router {
             message.source, port: port, mac: message.linkAddress, isConfirmation: false, mayCreate: message.linkAddress != nil, overrides: true, weakly: true, now: now)
         // Asked by multicast without saying its own address: nobody to answer.
         guard isKnown || !toGroup else { return nil }
-        var answer = NeighbourMessage(type: NeighbourMessage.advertisement, source: message.target, destination: message.source, target: message.target, linkAddress: toGroup ? mac : nil)
+        // An anycast address cannot be a source, and several may answer for it (RFC 4861 section 7.2.7; Linux waits a
+        // random time before it does).
+        var onPort = RouteResult()
+        onPort.port = port
+        guard let source = isAnycast ? sourceAddress(for: onPort, to: message.source) : message.target else { return nil }
+        var answer = NeighbourMessage(type: NeighbourMessage.advertisement, source: source, destination: message.source, target: message.target, linkAddress: toGroup ? mac : nil)
         answer.isRouter = true
         answer.isSolicited = true
-        answer.overrides = toGroup
+        answer.overrides = toGroup && !isAnycast
         return answer
     }
 

@@ -35,6 +35,13 @@ extension SlowPath {
     }
 
     private func routeOwn(_ own: inout Transit, near port: PortIndex) -> Bool {
+        if NeighbourMessage.isDiscovery(own.parsed) {
+            // Never leaves the link that it speaks of, whatever the routes say (ndisc_send_skb).
+            own.egress = port
+            own.nextHop = own.parsed.destinationAddress
+            own.pathMTU = Int(router.interfaces[port].mtu)
+            return router.interfaces[port].exists
+        }
         let result = router.route(to: own.parsed.destinationAddress, ingress: port, flowHash: flowHash(own.parsed))
         guard result.kind == .unicast || result.kind == .multicast || result.kind == .broadcast else { return false }
         apply(result, &own)

@@ -80,6 +80,9 @@ import Wire
         // Duplicate address detection.
         answer = router.receive(solicitation("::", to: "ff02::1:ff00:1", for: "fd00:1::1", linkAddress: nil), port: 0, now: second)
         #expect(answer?.destination == ip("ff02::1") && answer?.isSolicited == false && answer?.overrides == true && answer?.isRouter == true && answer?.linkAddress == mac(0xa0))
+        // The subnet-router anycast address: from a unicast address, without override.
+        answer = router.receive(solicitation("fd00:1::7d", to: "ff02::1:ff00:0", for: "fd00:1::", linkAddress: mac(0x77)), port: 0, now: second)
+        #expect(answer?.source == ip("fd00:1::1") && answer?.target == ip("fd00:1::") && answer?.isSolicited == true && answer?.overrides == false && answer?.linkAddress == mac(0xa0))
         // Another port's address is not ours here.
         answer = router.receive(solicitation("fd00:1::7b", to: "ff02::1:ff00:1", for: "fd00:2::1", linkAddress: mac(0x77)), port: 0, now: second)
         state = router.neighbours.state(of: ip("fd00:1::7b"), port: 0)
