@@ -228,3 +228,17 @@ public final class RTEFIBBackend: FIBBackend {
         }
     }
 }
+
+extension RTEFIBBackend {
+    /// From this many routes on DPDK's table is worth its memory and the tenth of a second that it takes to fill.
+    public static let worthwhileRoutes = 256
+
+    /// DPDK's table if there are many routes and the EAL has memory for it, otherwise Routing's reference table: both give
+    /// the same answers.
+    ///
+    /// - Parameter expectedRoutes: how many there are to be; room is made for twice as many, and for 4096 at least.
+    public static func preferred(family: AddressFamily, expectedRoutes: Int) -> any FIBBackend {
+        guard expectedRoutes >= worthwhileRoutes else { return PrefixTrie(family: family) }
+        return (try? RTEFIBBackend(family: family, maximumRoutes: min(max(4096, expectedRoutes * 2), 1 << 24))) ?? PrefixTrie(family: family)
+    }
+}

@@ -137,7 +137,12 @@ final class Assembly {
         var timers = NeighbourTimers()
         timers.reachable = UInt64(configuration.neighbours.reachable) * 1_000_000_000
         timers.multicastSolicitations = UInt8(clamping: configuration.neighbours.solicitations)
-        var router = Router(neighbours: NeighbourTable(capacity: configuration.neighbours.max, timers: timers))
+        let routes = configuration.routing.routes
+        let ipv4 = RTEFIBBackend.preferred(family: .ipv4, expectedRoutes: routes.count { $0.to.address.family == .ipv4 })
+        let ipv6 = RTEFIBBackend.preferred(family: .ipv6, expectedRoutes: routes.count { $0.to.address.family == .ipv6 })
+        var router = Router(
+            fib: FIB(ipv4: ipv4, ipv6: ipv6),
+            neighbours: NeighbourTable(capacity: configuration.neighbours.max, timers: timers))
         do {
             for (place, port) in ports.enumerated() {
                 let index = PortIndex(place)

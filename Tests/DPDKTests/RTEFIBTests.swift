@@ -151,6 +151,13 @@ extension DPDKSuite {
         #expect(addresses.map { fib.lookup(IPAddress(ipv4: $0)) } == [1, 0, 2, 2, 4, 0])
     }
 
+    @Test func manyRoutesGoToDPDK() {
+        #expect(RTEFIBBackend.preferred(family: .ipv4, expectedRoutes: 3) is PrefixTrie)
+        let many = RTEFIBBackend.preferred(family: .ipv6, expectedRoutes: 3000)
+        #expect((many as? RTEFIBBackend)?.maximumRoutes == 6000 && many.family == .ipv6)
+        #expect(RTEFIBBackend.preferred(family: .ipv4, expectedRoutes: 8_000_000) is PrefixTrie, "256 MB cannot hold that many")
+    }
+
     @Test func fibRunsOnIt() throws {
         var fib = FIB(ipv4: try RTEFIBBackend(family: .ipv4, maximumRoutes: 1024), ipv6: try RTEFIBBackend(family: .ipv6, maximumRoutes: 1024))
         try fib.add(Route(destination: IPPrefix(address: IPAddress(ipv4: 0), length: 0), nextHops: [NextHop(port: 1, gateway: IPAddress(ipv4: 0x0a00_0202))]))
