@@ -97,8 +97,10 @@ struct Arrival {
         context.conntrack.transportProtocol = connection.pointee.transportProtocol
         context.conntrack.status = connection.pointee.status.rawValue
         context.conntrack.direction = tracking.isReply ? 1 : 0
-        context.conntrack.originalPackets = 1
-        context.conntrack.originalBytes = UInt64(parsed.networkLength)
+        context.conntrack.originalPackets = connection.pointee.originalPackets
+        context.conntrack.originalBytes = connection.pointee.originalBytes
+        context.conntrack.replyPackets = connection.pointee.replyPackets
+        context.conntrack.replyBytes = connection.pointee.replyBytes
         // Before it is confirmed, Linux takes the time to live for a point in time that is long past.
         context.conntrack.expiration = connection.pointee.isConfirmed ? (connection.pointee.deadline - 1) / 1_000_000 : 0
         let original = connection.pointee.original, reply = connection.pointee.reply
