@@ -9,8 +9,8 @@ extension Compiler {
         guard field.tunnel == nil else { return neverMatches("a change inside a tunnel") }
         var bytes = FieldBytes(bitOffset: field.offset, bitLength: field.length)
         let ownChecksum = Compiler.checksumPlace(field)
-        let isPseudoHeader = field.base == .network && ((field.proto == "ip" && bytes.offset >= 12 && bytes.offset < 20) || (field.proto == "ip6" && bytes.offset >= 8 && bytes.offset < 40))
-        if ownChecksum != nil || isPseudoHeader, bytes.offset % 2 == 1 {
+        let isPseudoHeader = Compiler.isInPseudoHeader(field)
+        if ownChecksum != nil, bytes.offset % 2 == 1 {
             bytes.offset -= 1
             bytes.count += 1
         }
@@ -66,6 +66,17 @@ extension Compiler {
         default: nil
         }
         return place == field.offset / 8 ? nil : place
+    }
+
+    /// Fields that TCP, UDP and ICMPv6 checksum as well: lengths, protocol, addresses.
+    private static func isInPseudoHeader(_ field: PayloadField) -> Bool {
+        guard field.base == .network else { return false }
+        let offset = field.offset / 8
+        switch field.proto {
+        case "ip": return offset == 2 || offset == 9 || (12 ..< 20).contains(offset)
+        case "ip6": return offset == 4 || offset == 6 || (8 ..< 40).contains(offset)
+        default: return false
+        }
     }
 
     /// A constant change of DSCP or ECN, which the flow cache can repeat: 1 << 16 | mask << 8 | value.

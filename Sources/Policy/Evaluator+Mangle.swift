@@ -1,7 +1,8 @@
 // Statements that change the packet in place: header fields, the MSS clamp, removal of a TCP option.
 //
 // Invariant: only bytes inside the packet change, checksums are adjusted by the difference alone (a wrong one stays
-// wrong, a UDP checksum of 0 stays 0), and `parsed` and `layer` describe the packet again afterwards.
+// wrong), and `parsed` describes the packet again afterwards. A UDP checksum of 0 survives changes of addresses only:
+// Linux 6.18 adjusts it when a rule sets a UDP field itself (measured).
 // Sources: nft_payload.c (nft_payload_set_eval), nft_exthdr.c.
 import Wire
 
@@ -31,8 +32,7 @@ extension Program {
         if own > 0 {
             let place = base &+ own &- 1
             guard place &+ 2 <= context.layer.end else { return false }
-            let isUDP = pc.pointee.b == PayloadBase.transport.rawValue && context.layer.transportProtocol == IPProtocol.udp
-            adjust(packet, place, removed, added, keepsZero: isUDP)
+            adjust(packet, place, removed, added, keepsZero: false)
         }
         if pc.pointee.value & 0x1_0000 != 0, context.layer.isValid, context.layer.fragmentOffset == 0,
            let field = Program.transportChecksum(context.layer.transportProtocol), context.layer.offset &+ field &+ 2 <= context.layer.end {
@@ -64,8 +64,8 @@ extension Program {
     private func refresh(_ context: inout PacketContext) {
         context.mangled = true
         var parsed = context.parsed
+        // `layer` stays as it is: Linux looks at the headers once for each chain.
         if PacketParser.parse(context.packet, into: &parsed, ipv4ChecksumIsGood: true) == .none { context.parsed = parsed }
-        context.locate(context.hook)
     }
 
     /// a = source register, value = option kind, x = offset in the option, length = 2 or 4. Never adds an option, never

@@ -23,6 +23,8 @@ struct Arrival {
 
     /// Whether the only base chain of the ruleset accepts the frame.
     func matches(_ compiled: CompiledRuleset, _ family: String) -> Bool {
+        link.restore()
+        network?.restore()
         switch family {
         case "netdev":
             guard var context = link.context else { return false }
@@ -144,6 +146,9 @@ struct Shown {
         made.packetType = Arrival.type(of: packet)
         context = made
     }
+
+    /// Undoes what an earlier rule did to the frame.
+    func restore() { bytes.withUnsafeBytes { if let base = $0.baseAddress { room.copyMemory(from: base, byteCount: $0.count) } } }
 }
 
 enum ARP {
