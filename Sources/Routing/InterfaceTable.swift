@@ -112,11 +112,16 @@ public struct InterfaceTable: ~Copyable {
         }
         for entry in addresses {
             if let broadcast = entry.prefix.broadcast { table.insert(broadcast, kind: .broadcast, port: entry.port) }
-            if entry.prefix.address.family == .ipv6, entry.prefix.length < 127, !entry.prefix.address.isLinkLocal {
+            if InterfaceTable.hasAnycast(entry.prefix) {
                 table.insert(entry.prefix.network.address, kind: .anycast, port: entry.port)
             }
         }
         owned = table
+    }
+
+    /// Whether the prefix has a subnet-router anycast address (RFC 4291 section 2.6.1, RFC 6164 section 5).
+    private static func hasAnycast(_ prefix: IPPrefix) -> Bool {
+        prefix.address.family == .ipv6 && prefix.length < 127 && !prefix.address.isLinkLocal
     }
 
     // MARK: - Names
@@ -142,14 +147,18 @@ public struct InterfaceTable: ~Copyable {
     }
 
     /// Whether the port listens to the multicast group: all nodes, all routers, and for IPv6 the solicited-node groups
-    /// of its addresses (RFC 4291 section 2.8).
+    /// of its addresses, anycast included (RFC 4291 section 2.8).
     public func isMember(of group: IPAddress, port: PortIndex) -> Bool {
         if group.family == .ipv4 { return group.ipv4 == 0xe000_0001 }
         switch (group.high, group.low) {
         case (0xff01_0000_0000_0000, 1...2), (0xff02_0000_0000_0000, 1...2), (0xff05_0000_0000_0000, 2): return true
         default:
             guard group.high == 0xff02_0000_0000_0000, group.low >> 24 == 0x0000_0001_ff else { return false }
-            return addresses.contains { $0.port == port && $0.prefix.address.family == .ipv6 && $0.prefix.address.low & 0xff_ffff == group.low & 0xff_ffff }
+            return addresses.contains {
+                guard $0.port == port, $0.prefix.address.family == .ipv6 else { return false }
+                let wanted = group.low & 0xff_ffff
+                return $0.prefix.address.low & 0xff_ffff == wanted || (InterfaceTable.hasAnycast($0.prefix) && $0.prefix.network.address.low & 0xff_ffff == wanted)
+            }
         }
     }
 }

@@ -78,7 +78,7 @@ func testRouter() throws -> Router {
 
     @Test func multicastGroups() throws {
         let router = try testRouter()
-        for (group, member) in [("224.0.0.1", true), ("224.0.0.5", false), ("ff02::1", true), ("ff02::2", true), ("ff02::1:ff00:1", true), ("ff02::1:ff00:2", false), ("ff02::5", false)] {
+        for (group, member) in [("224.0.0.1", true), ("224.0.0.5", false), ("ff02::1", true), ("ff02::2", true), ("ff02::1:ff00:1", true), ("ff02::1:ff00:0", true), ("ff02::1:ff00:2", false), ("ff02::5", false)] {
             let result = router.interfaces.isMember(of: ip(group), port: 0)
             #expect(result == member, "\(group)")
         }
