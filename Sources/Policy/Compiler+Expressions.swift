@@ -25,7 +25,8 @@ extension Compiler {
     @discardableResult
     func load(_ expression: Ruleset.Expression, at register: Int, mask: UInt128? = nil) -> Int {
         let length = byteLength(expression)
-        guard register + length + 32 <= Registers.size else {
+        // Room for the bytes around a bit field as well, which are loaded 32 bytes further on.
+        guard register + length + 40 <= Registers.size else {
             neverMatches("an expression this long")
             return 0
         }
@@ -292,7 +293,7 @@ extension Compiler {
         for part in parts {
             let length = byteLength(part)
             let padded = (length + 3) / 4 * 4
-            guard place + padded + 32 <= Registers.size else {
+            guard place + padded + 40 <= Registers.size else {
                 neverMatches("an expression this long")
                 return 0
             }

@@ -23,8 +23,7 @@ extension Program {
             return quotas[index].passes(bytes: context.layer.trafficLength)
         case .connectionLimit:
             context.walk?.pointee.refuse(.connectionLimit, rule: rule)
-            guard context.conntrack.hasConnection else { return false }
-            return connectionLimits[index].passes(context.conntrack.identifier, context.lookups)
+            return connectionLimits[index].passes(context.conntrack.hasConnection ? context.conntrack.identifier : 0, context.lookups)
         case .last:
             context.walk?.pointee.refuse(.last, rule: rule)
             lasts[index] = LastState(isSet: true, time: context.now)

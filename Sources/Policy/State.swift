@@ -92,7 +92,7 @@ public struct ConnectionLimitState {
     var room: UInt32 = 0
     var list: UnsafeMutablePointer<UInt64>?
 
-    /// True if the statement lets the rule go on.
+    /// True if the statement lets the rule go on; `identifier` 0: a packet without connection, counted but not remembered.
     mutating func passes(_ identifier: UInt64, _ lookups: PolicyLookups) -> Bool {
         guard let list else { return (0 > limit) == inverted }
         var kept: UInt32 = 0
@@ -104,6 +104,7 @@ public struct ConnectionLimitState {
             kept &+= 1
         }
         count = kept
+        if !known, identifier == 0 { return (count &+ 1 > limit) == inverted }
         if !known {
             if count < room {
                 list[Int(count)] = identifier
