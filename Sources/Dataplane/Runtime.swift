@@ -82,7 +82,7 @@ public final class Runtime: @unchecked Sendable {
         let workers = configuration.eal.workerCores.count
         let largest = configuration.ports.map(\.mtu).max() ?? 1500
         let room = max(configuration.worker.bufferBytes, largest + 64) + Mempool.headroom
-        let pool = try Mempool(count: configuration.packetBuffersNeeded, dataRoom: room)
+        let pool = try Mempool(count: configuration.packetBuffersNeeded, dataRoom: room, node: configuration.bufferNode)
         var ports: [AssembledPort] = []
         for port in configuration.ports {
             let device = try EthernetPort(name: port.name, device: port.device)
@@ -98,6 +98,11 @@ public final class Runtime: @unchecked Sendable {
             guard setup.transmitQueues >= workers else {
                 throw DPDKError(.configuration, "port \(port.name): \(setup.transmitQueues) transmit queues for \(workers) workers",
                                 advice: "give the device more queues (net_af_packet: qpairs=\(workers)) or use fewer eal.worker-cores")
+            }
+            if configuration.eal.numa {
+                for cpu in configuration.eal.workerCores {
+                    if let warning = NUMA.warning(workerCPU: cpu, port: port.name, portNode: device.node) { logger.warning("\(warning)") }
+                }
             }
             ports.append(AssembledPort(configuration: port, device: device, setup: setup, address: port.mac ?? device.macAddress))
             if port.emulateOffload != .none { try EmulatedNIC.attach(port: device.id, profile: port.emulateOffload.rawValue) }

@@ -71,6 +71,14 @@ extension Configuration {
 }
 
 extension Configuration {
+    /// The NUMA node of the packet buffers: the workers', if they are all on one; -1: wherever there is room. Without huge
+    /// pages DPDK's memory is of one piece, on no particular node.
+    var bufferNode: Int32 {
+        guard eal.numa, eal.usesHugePages else { return -1 }
+        let nodes = Set(eal.workerCores.map { NUMA.node(ofCPU: $0) })
+        return nodes.count == 1 ? nodes.first ?? -1 : -1
+    }
+
     /// Whether idle cores sleep.
     var sleepsWhenIdle: Bool {
         switch worker.idle {
