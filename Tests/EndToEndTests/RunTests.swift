@@ -42,6 +42,20 @@ private final class Router {
 
     func show(_ arguments: String...) throws -> Outcome { try Binary.run(["show"] + arguments + ["--socket", "control.sock"], in: scratch.url) }
 
+    /// Writes bytes to the control socket and hangs up.
+    func send(_ text: String) {
+        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(descriptor) }
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: scratch.path("control.sock").utf8.prefix($0.count - 1)) }
+        let size = socklen_t(MemoryLayout<sockaddr_un>.size)
+        let connected = withUnsafePointer(to: &address) { $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, size) } }
+        #expect(connected == 0)
+        _ = Array(text.utf8).withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+        usleep(20_000)
+    }
+
     /// Sends a signal and gives the exit code, 128 and more for a signal's death.
     func end(_ number: Int32 = SIGTERM) -> Int32 {
         signal(number)
@@ -116,6 +130,19 @@ private final class Router {
         while !router.text("err").contains("the ruleset stays as it was"), Date() < deadline { usleep(100_000) }
         #expect(router.text("err").contains("the ruleset stays as it was"))
         #expect(try router.show("stats").output.contains("ip t new"))
+        #expect(router.end() == 0, "\(router.text("err"))")
+    }
+
+    @Test func garbageOnTheSocketHurtsNobody() throws {
+        let router = try Router(try Scratch())
+        let requests = [
+            "", "\r\n\r\n", "GET", "GET /v1/status HTTP/9.9\r\n\r\n", "GET /nothing HTTP/1.1\r\n\r\n", "POST /v1/nft HTTP/1.1\r\nContent-Length: 3\r\n\r\n{}}",
+            "POST /v1/nft HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "POST /v1/nft HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
+            "POST /v1/nft HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "GET /v1/flows?limit=-5 HTTP/1.1\r\n\r\n", "GET /v1/flows?limit=x HTTP/1.1\r\n\r\n",
+            String(repeating: "A", count: 100_000), "GET / HTTP/1.1\r\n" + String(repeating: "X: y\r\n", count: 5000) + "\r\n", "\u{0}\u{1}\u{2}\u{ff}",
+        ]
+        for request in requests { router.send(request) }
+        #expect(try router.show("status").exitCode == 0)
         #expect(router.end() == 0, "\(router.text("err"))")
     }
 
