@@ -45,12 +45,12 @@ extension Worker {
     }
 
     @inline(__always)
-    private func request(_ place: Int) {
-        if probes[place].isIPv6 { request(place, reader.ipv6) } else { request(place, reader.ipv4) }
+    private mutating func request(_ place: Int) {
+        if !probes[place].isIPv6 { request(place, reader.ipv4) } else { request(place, reader.ipv6) }
     }
 
     @inline(__always)
-    private func request(_ place: Int, _ view: FlowTableView) {
+    private mutating func request(_ place: Int, _ view: FlowTableView) {
         let bucket = view.bucket(probes[place].hash)
         probes[place].bucket = UInt32(truncatingIfNeeded: bucket)
         ntl_prefetch_read(view.line(bucket))
@@ -63,7 +63,7 @@ extension Worker {
         var place = 0
         while place < count {
             let probe = probes + place
-            if probe.pointee.isIPv6 { match(probe, reader.ipv6, isIPv6: true) } else { match(probe, reader.ipv4, isIPv6: false) }
+            if !probe.pointee.isIPv6 { match(probe, reader.ipv4, isIPv6: false) } else { match(probe, reader.ipv6, isIPv6: true) }
             place &+= 1
         }
         // Pairs with the release store of each tag that was matched: the entries may be read now.
@@ -71,7 +71,7 @@ extension Worker {
     }
 
     @inline(__always)
-    private func match(_ probe: UnsafeMutablePointer<FlowProbe>, _ view: FlowTableView, isIPv6: Bool) {
+    private mutating func match(_ probe: UnsafeMutablePointer<FlowProbe>, _ view: FlowTableView, isIPv6: Bool) {
         let bucket = Int(probe.pointee.bucket)
         let line = view.line(bucket)
         let lanes = view.match(line, FlowTableView.tag(probe.pointee.hash))
@@ -87,7 +87,7 @@ extension Worker {
 
     /// The whole search, for a packet whose primary bucket overflowed or showed another flow's tag.
     @inline(never)
-    func searchOverflow(_ probe: UnsafeMutablePointer<FlowProbe>) {
+    mutating func searchOverflow(_ probe: UnsafeMutablePointer<FlowProbe>) {
         let view = probe.pointee.isIPv6 ? reader.ipv6 : reader.ipv4
         let slot = view.find(probe.pointee.key, hash: probe.pointee.hash)
         probe.pointee.entry = slot < 0 ? probe.pointee.network : view.entry(slot: slot)
@@ -102,9 +102,10 @@ extension Worker {
         while place < count {
             let packet = candidates[place].unsafelyUnwrapped
             let probe = probes + place
-            let port = probe.pointee.isIPv6
-                ? forward(packet, probe, isIPv6: true, generation: generation, input, tick: tick)
-                : forward(packet, probe, isIPv6: false, generation: generation, input, tick: tick)
+            // IPv4 first: the optimizer inlines until the function is as large as it allows.
+            let port = !probe.pointee.isIPv6
+                ? forward(packet, probe, isIPv6: false, generation: generation, input, tick: tick)
+                : forward(packet, probe, isIPv6: true, generation: generation, input, tick: tick)
             place &+= 1
             guard port >= 0 else { continue }
             hits[hitCount] = packet

@@ -65,7 +65,7 @@ extension Worker {
         return false
     }
 
-    @inline(__always)
+    @inline(never)
     mutating func drop(_ packet: Mbuf, _ reason: DropReason) {
         statistics.add(drop: reason)
         packet.free()

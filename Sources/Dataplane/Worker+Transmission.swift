@@ -28,7 +28,7 @@ extension Worker {
     }
 
     /// Sends a port's batch; what the device does not take after some attempts is dropped.
-    @inline(__always)
+    @inline(never)
     mutating func flush(_ output: UnsafeMutablePointer<OutputState>, port: Int) {
         let count = output.pointee.count
         var sent = output.pointee.queue.transmit(output.pointee.packets, count: count)
