@@ -14,62 +14,6 @@
 //   packets: 64 a neighbour (then the oldest goes, as in Linux, which counts bytes: about as many), and a total.
 import Wire
 
-/// NUD_ states.
-@frozen public enum NeighbourState: UInt8, Sendable {
-    case none
-    /// Solicited, never answered; packets wait.
-    case incomplete
-    case reachable
-    /// The address is known, but not confirmed lately; it is used, and checked upon use.
-    case stale
-    /// Used while stale: 5 s for a confirmation to turn up by itself.
-    case delay
-    /// Being asked by unicast.
-    case probe
-    case failed
-    /// Configured; never expires, never learns.
-    case permanent
-}
-
-/// Linux's defaults, in nanoseconds.
-public struct NeighbourTimers: Sendable {
-    public var reachable: Timestamp = 30_000_000_000
-    public var delayFirstProbe: Timestamp = 5_000_000_000
-    public var retransmit: Timestamp = 1_000_000_000
-    public var staleCollection: Timestamp = 60_000_000_000
-    /// An answer that changes the MAC address is ignored for this long after the last change (`locktime`; ARP only).
-    public var lock: Timestamp = 1_000_000_000
-    public var multicastSolicitations: UInt8 = 3
-    public var unicastSolicitations: UInt8 = 3
-    public init() {}
-}
-
-/// What `resolve` says.
-public enum NeighbourResolution: Sendable {
-    case resolved(EthernetAddress)
-    /// The handle is queued. `displaced` is the handle that had to go for it (`DropReason.neighbourQueueFull`).
-    case pending(displaced: UInt32?)
-    /// The handle is not queued.
-    case failed(DropReason)
-}
-
-/// What the table wants done.
-public struct NeighbourEvent: Sendable {
-    public enum Kind: Sendable {
-        /// Send an ARP request or a neighbour solicitation for `address`: to `mac`, or, if that is zero, to everyone.
-        case solicit
-        /// The packet `handle` may go to `mac`.
-        case transmit
-        /// The packet `handle` is given up (`neighbourUnresolved`): Linux answers "host unreachable".
-        case discard
-    }
-    public var kind: Kind
-    public var address: IPAddress
-    public var port: PortIndex
-    public var mac: EthernetAddress
-    public var handle: UInt32
-}
-
 public struct NeighbourTable: ~Copyable {
     /// Most packets that wait for one neighbour.
     public static var queueLength: Int { 64 }
@@ -106,23 +50,23 @@ public struct NeighbourTable: ~Copyable {
     public let capacity: Int
     public let timers: NeighbourTimers
     let entries: UnsafeMutablePointer<Entry>
-    private let buckets: UnsafeMutablePointer<UInt32>
-    private let bucketMask: Int
-    private let waiting: UnsafeMutablePointer<Waiting>
-    private let seed: UInt64
-    private var freeEntry: UInt32
-    private var freeWaiting: UInt32
-    private var readyHead = NeighbourTable.nothing
-    private var readyTail = NeighbourTable.nothing
-    private var solicitHead = NeighbourTable.nothing
-    private var solicitTail = NeighbourTable.nothing
-    private var scanHand = 0
-    private var timerHand = 0
-    public private(set) var count = 0
-    private(set) var incompleteCount = 0
+    let buckets: UnsafeMutablePointer<UInt32>
+    let bucketMask: Int
+    let waiting: UnsafeMutablePointer<Waiting>
+    let seed: UInt64
+    var freeEntry: UInt32
+    var freeWaiting: UInt32
+    var readyHead = NeighbourTable.nothing
+    var readyTail = NeighbourTable.nothing
+    var solicitHead = NeighbourTable.nothing
+    var solicitTail = NeighbourTable.nothing
+    var scanHand = 0
+    var timerHand = 0
+    public internal(set) var count = 0
+    var incompleteCount = 0
     /// Changes whenever a MAC address in use changes or becomes unusable: flows cached under an older one are to be
     /// judged again.
-    public private(set) var generation: UInt32 = 1
+    public internal(set) var generation: UInt32 = 1
 
     /// - Parameters:
     ///   - capacity: entries of both families.
@@ -346,160 +290,5 @@ public struct NeighbourTable: ~Copyable {
     func isLocked(_ address: IPAddress, port: PortIndex, now: Timestamp) -> Bool {
         let index = find(address, port: port)
         return index != NeighbourTable.nothing && now <= entries[Int(index)].updated &+ timers.lock
-    }
-
-    // MARK: - Entries
-
-    static func isUsable(_ state: NeighbourState) -> Bool {
-        switch state {
-        case .reachable, .stale, .delay, .probe, .permanent: true
-        case .none, .incomplete, .failed: false
-        }
-    }
-
-    private func bucket(_ address: IPAddress, _ port: PortIndex) -> Int {
-        let product = (address.high ^ seed).multipliedFullWidth(by: address.low ^ UInt64(port) << 48 ^ 0x9e37_79b9_7f4a_7c15)
-        let mixed = (product.high ^ product.low ^ seed).multipliedFullWidth(by: 0xd6e8_feb8_6659_fd93)
-        return Int(truncatingIfNeeded: mixed.high ^ mixed.low) & bucketMask
-    }
-
-    private func find(_ address: IPAddress, port: PortIndex) -> UInt32 {
-        var index = buckets[bucket(address, port)]
-        while index != NeighbourTable.nothing {
-            if entries[Int(index)].address == address, entries[Int(index)].port == port { return index }
-            index = entries[Int(index)].next
-        }
-        return NeighbourTable.nothing
-    }
-
-    private mutating func use(_ index: UInt32, now: Timestamp) -> EthernetAddress? {
-        let entry = entries + Int(index)
-        guard NeighbourTable.isUsable(entry.pointee.state) else { return nil }
-        entry.pointee.used = now
-        if entry.pointee.state == .stale {
-            entry.pointee.state = .delay
-            entry.pointee.deadline = now &+ timers.delayFirstProbe
-        }
-        return entry.pointee.mac
-    }
-
-    private mutating func create(_ address: IPAddress, port: PortIndex, now: Timestamp) -> UInt32 {
-        if freeEntry == NeighbourTable.nothing { makeRoom(now: now) }
-        let index = freeEntry
-        guard index != NeighbourTable.nothing else { return index }
-        freeEntry = entries[Int(index)].next
-        let home = bucket(address, port)
-        // A new entry is "failed" until it is solicited or learned: not usable, free to be evicted.
-        entries[Int(index)] = Entry(address: address, port: port, state: .failed, next: buckets[home], updated: now, confirmed: 0, used: now)
-        buckets[home] = index
-        count += 1
-        return index
-    }
-
-    /// Frees one entry that may go, out of the next 64.
-    private mutating func makeRoom(now: Timestamp) {
-        var oldestStale = NeighbourTable.nothing
-        for _ in 0..<min(64, capacity) {
-            let index = scanHand
-            scanHand = scanHand + 1 < capacity ? scanHand + 1 : 0
-            switch entries[index].state {
-            case .failed:
-                destroy(UInt32(index))
-                return
-            case .stale:
-                if oldestStale == NeighbourTable.nothing || entries[index].used < entries[Int(oldestStale)].used { oldestStale = UInt32(index) }
-            default: break
-            }
-        }
-        if oldestStale != NeighbourTable.nothing { destroy(oldestStale) }
-    }
-
-    private mutating func destroy(_ index: UInt32) {
-        let entry = entries + Int(index)
-        if NeighbourTable.isUsable(entry.pointee.state) { generation &+= 1 }
-        if entry.pointee.state == .incomplete { incompleteCount -= 1 }
-        release(index, mac: nil)
-        if entry.pointee.solicitationQueued { unqueueSolicitation(index) }
-        let home = bucket(entry.pointee.address, entry.pointee.port)
-        if buckets[home] == index {
-            buckets[home] = entry.pointee.next
-        } else {
-            var previous = Int(buckets[home])
-            while entries[previous].next != index { previous = Int(entries[previous].next) }
-            entries[previous].next = entry.pointee.next
-        }
-        entry.pointee = Entry(next: freeEntry)
-        freeEntry = index
-        count -= 1
-    }
-
-    private mutating func setAddress(_ index: UInt32, mac: EthernetAddress, state: NeighbourState, now: Timestamp) {
-        let entry = entries + Int(index)
-        if entry.pointee.state == .incomplete { incompleteCount -= 1 }
-        if NeighbourTable.isUsable(entry.pointee.state), entry.pointee.mac != mac { generation &+= 1 }
-        if entry.pointee.mac != mac || entry.pointee.state != state { entry.pointee.updated = now }
-        entry.pointee.mac = mac
-        entry.pointee.state = state
-        entry.pointee.probes = 0
-        if state == .reachable || state == .permanent { entry.pointee.confirmed = now }
-        release(index, mac: mac)
-    }
-
-    private mutating func fail(_ index: UInt32, now: Timestamp) {
-        let entry = entries + Int(index)
-        if entry.pointee.state == .incomplete { incompleteCount -= 1 }
-        if NeighbourTable.isUsable(entry.pointee.state) { generation &+= 1 }
-        entry.pointee.state = .failed
-        entry.pointee.updated = now
-        release(index, mac: nil)
-    }
-
-    // MARK: - Queues
-
-    private mutating func probeAgain(_ index: UInt32, now: Timestamp) {
-        entries[Int(index)].probes += 1
-        entries[Int(index)].deadline = now &+ timers.retransmit
-        queueSolicitation(index)
-    }
-
-    private mutating func queueSolicitation(_ index: UInt32) {
-        guard !entries[Int(index)].solicitationQueued else { return }
-        entries[Int(index)].solicitationQueued = true
-        entries[Int(index)].nextSolicitation = NeighbourTable.nothing
-        if solicitTail == NeighbourTable.nothing { solicitHead = index } else { entries[Int(solicitTail)].nextSolicitation = index }
-        solicitTail = index
-    }
-
-    private mutating func unqueueSolicitation(_ index: UInt32) {
-        var previous = NeighbourTable.nothing
-        var current = solicitHead
-        while current != index {
-            previous = current
-            current = entries[Int(current)].nextSolicitation
-        }
-        let next = entries[Int(index)].nextSolicitation
-        if previous == NeighbourTable.nothing { solicitHead = next } else { entries[Int(previous)].nextSolicitation = next }
-        if solicitTail == index { solicitTail = previous }
-    }
-
-    private mutating func popWaiting(_ index: UInt32) -> UInt32 {
-        let entry = entries + Int(index)
-        let node = entry.pointee.queueHead
-        entry.pointee.queueHead = waiting[Int(node)].next
-        if entry.pointee.queueHead == NeighbourTable.nothing { entry.pointee.queueTail = NeighbourTable.nothing }
-        entry.pointee.queueCount -= 1
-        return node
-    }
-
-    /// Moves a neighbour's packets to the ready list: to be sent to `mac`, or to be given up.
-    private mutating func release(_ index: UInt32, mac: EthernetAddress?) {
-        while entries[Int(index)].queueCount > 0 {
-            let node = popWaiting(index)
-            waiting[Int(node)].mac = mac ?? .zero
-            waiting[Int(node)].transmits = mac != nil
-            waiting[Int(node)].next = NeighbourTable.nothing
-            if readyTail == NeighbourTable.nothing { readyHead = node } else { waiting[Int(readyTail)].next = node }
-            readyTail = node
-        }
     }
 }
