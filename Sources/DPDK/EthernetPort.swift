@@ -4,6 +4,7 @@
 // `close` nothing of the port is left, and all its packets are back in their pools. Workers use `receiveQueue(_:)` and
 // `transmitQueue(_:)`, which are plain numbers; nobody polls a port that is not started.
 import CDPDK
+import Glibc
 import Synchronization
 import Wire
 
@@ -252,10 +253,14 @@ public final class EthernetPort: Sendable {
         return withUnsafeBytes(of: info.mac) { EthernetAddress(rawValue: $0.reduce(0) { $0 << 8 | UInt64($1) }) }
     }
 
+    /// Makes the device receive frames for another address. A device that cannot change its filter becomes promiscuous; a
+    /// virtual one that cannot do that either has no filter.
+    /// - Throws: `DPDKError` (.machine) if a NIC would hold such frames back.
     public func setMACAddress(_ address: EthernetAddress) throws {
         let bytes = (0 ..< 6).map { UInt8(truncatingIfNeeded: address.rawValue >> (40 - 8 * UInt64($0))) }
         let error = EAL.control { nt_port_set_mac(id, bytes) }
-        guard error == 0 else { throw DPDKError(.machine, "port \(name): the device does not take another MAC address: \(errnoText(error))") }
+        if error == 0 || error == -ENOTSUP && (setPromiscuous(true) || (try? PortDevice(device).bus) != .pci) { return }
+        throw DPDKError(.machine, "port \(name): the device does not take another MAC address: \(errnoText(error))")
     }
 
     private static func probeError(_ name: String, _ device: PortDevice, _ error: Int32) -> DPDKError {

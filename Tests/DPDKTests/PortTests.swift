@@ -2,6 +2,7 @@
 import DPDK
 import Foundation
 import Testing
+import Wire
 
 extension DPDKSuite {
     @Test func nullPortReceivesAndSends() throws {
@@ -77,6 +78,20 @@ extension DPDKSuite {
             #expect(Array(record.bytes) == frame)
         }
         #expect(try reader.next() == nil)
+    }
+
+    @Test func aPortTakesAnotherAddress() throws {
+        let address = EthernetAddress(rawValue: 0x0200_0000_0a01)
+        let null = try EthernetPort(name: "n", device: "net_null8")
+        try null.setMACAddress(address)
+        #expect(null.macAddress == address)
+        null.close()
+        // net_pcap keeps its own address and receives every frame.
+        let output = NSTemporaryDirectory() + "needletail-\(UUID().uuidString).pcap"
+        defer { unlink(output) }
+        let pcap = try EthernetPort(name: "p", device: "net_pcap8,tx_pcap=\(output)")
+        try pcap.setMACAddress(address)
+        pcap.close()
     }
 
     @Test func portsStartAndStopAgain() throws {
