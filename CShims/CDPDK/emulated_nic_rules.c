@@ -194,7 +194,7 @@ nic_create(uint16_t port, const struct nt_flow_rule *rule, uintptr_t *handle, st
 		return nt_nic_fail(error, EEXIST, "rule exists");
 	for (uint16_t i = 0; i < nic->queue_count; i++)
 		memset(&nic->queues[i].counters[index], 0, sizeof(struct nt_nic_counter));
-	slot->chained = slot->late = slot->restarted = false;
+	slot->settling = slot->chained = slot->late = slot->restarted = false;
 	slot->base_packets = slot->base_bytes = 0;
 	memset(&slot->last_answer, 0, sizeof(slot->last_answer));
 	slot->last_answer.has_packets = 1;
@@ -271,14 +271,14 @@ nic_query(uint16_t port, const struct nt_flow_rule *rule, uintptr_t handle, stru
 	return 0;
 }
 
+// The rule is gone: its handle is void and its place free.
 static void
 release(struct nt_nic *nic, struct nt_nic_rule *slot)
 {
-	slot->live = false;
+	slot->live = slot->settling = false;
 	slot->generation++;
 	slot->next = nic->free_head;
 	nic->free_head = (uint32_t)(slot - nic->rules);
-	nic->used--;
 }
 
 static int
@@ -296,9 +296,31 @@ nic_destroy(uint16_t port, const struct nt_flow_rule *rule, uintptr_t handle, st
 	unchain(nic, slot);
 	wait_for_readers(nic);
 	memset(count, 0, sizeof(*count));
+	nic->used--;
+	slot->live = false;
 	if (slot->rule.actions & NT_DO_COUNT)
 		count_rule(nic, slot, count);
+	if (count->has_packets && nic->profile->counter_period != 0) {
+		// Its counter is read by the NIC's own clock: what the rule did last is seen one period from now.
+		count->settle_ns = nic->profile->counter_period;
+		slot->settling = true;
+		return 0;
+	}
 	release(nic, slot);
+	return 0;
+}
+
+static int
+nic_settle(uint16_t port, uintptr_t handle, struct nt_flow_count *count, struct nt_flow_error *error)
+{
+	struct nt_nic *nic = nt_nic_of(port);
+	uint32_t index = (uint32_t)handle - 1, generation = (uint32_t)(handle >> 32);
+	if (index >= nic->fresh || !nic->rules[index].settling || nic->rules[index].generation != generation) {
+		nic->stale_handles++;
+		return nt_nic_fail(error, ENOENT, "no such counter");
+	}
+	count_rule(nic, &nic->rules[index], count);
+	release(nic, &nic->rules[index]);
 	return 0;
 }
 
@@ -315,8 +337,13 @@ nic_flush(uint16_t port, struct nt_flow_error *error)
 			unchain(nic, &nic->rules[i]);
 	wait_for_readers(nic);
 	for (uint32_t i = 0; i < nic->fresh; i++)
-		if (nic->rules[i].live)
-			release(nic, &nic->rules[i]);
+		if (nic->rules[i].live) {
+			nic->used--;
+			nic->rules[i].live = false;
+			nic->rules[i].settling = true;
+			if (nic->rules[i].guard)
+				release(nic, &nic->rules[i]);
+		}
 	return 0;
 }
 
@@ -354,7 +381,7 @@ nt_nic_lose_rules(uint16_t port)
 }
 
 static const struct nt_flow_front front = {
-	.name = "emulated NIC", .create = nic_create, .query = nic_query, .destroy = nic_destroy, .flush = nic_flush};
+	.name = "emulated NIC", .create = nic_create, .query = nic_query, .destroy = nic_destroy, .settle = nic_settle, .flush = nic_flush};
 
 const struct nt_flow_front *
 nt_nic_front(void)

@@ -31,6 +31,7 @@ struct nt_nic_rule {
 	uint32_t generation;
 	// The control side's own.
 	bool live;
+	bool settling; // the rule is gone, its counter is still to be read
 	bool guard;   // a low-TTL guard, in no chain
 	bool chained; // in its chain (or its guard bit set); a lost or late rule is not
 	bool late;    // to be chained by nt_nic_settle

@@ -1,58 +1,15 @@
 // nt_flow_rule translated into rte_flow items and actions, for the headers of DPDK 22.11 and later.
 //
-// Invariant: everything that rte_flow is handed lives in one `struct words` on the caller's stack for the length of the
+// Invariant: everything that rte_flow is handed lives in one `struct nt_flow_words` on the caller's stack for the length of the
 // call; drivers copy what they keep. Only the `.hdr.` names of items are used: the older ones are to be removed.
-#include "flow_rule.h"
-#include "emulated_nic.h"
+#include "flow_rule_words.h"
 #include <errno.h>
-#include <rte_errno.h>
 #include <rte_ethdev.h>
-#include <rte_flow.h>
-#include <rte_version.h>
 #include <stdio.h>
 #include <string.h>
 
-#if RTE_VERSION >= RTE_VERSION_NUM(24, 3, 0, 0)
-typedef struct rte_flow_field_data modify_data;
-#else
-typedef struct rte_flow_action_modify_data modify_data;
-#endif
-
-enum { maximum_items = 10, maximum_actions = 20, maximum_rss_queues = 64 };
-
-struct words {
-	struct rte_flow_attr attr;
-	struct rte_flow_item pattern[maximum_items];
-	struct rte_flow_action actions[maximum_actions];
-	unsigned items, steps;
-	struct rte_flow_item_ethdev ingress;
-	struct rte_flow_item_eth eth, eth_mask;
-	struct rte_flow_item_vlan vlan[2], vlan_mask;
-	struct rte_flow_item_ipv4 ipv4, ipv4_mask;
-	struct rte_flow_item_ipv6 ipv6, ipv6_mask;
-	struct rte_flow_item_tcp tcp, tcp_mask;
-	struct rte_flow_item_udp udp, udp_mask;
-	struct rte_flow_item_integrity integrity, integrity_mask;
-	struct rte_flow_action_count count;
-	struct rte_flow_action_age age;
-	struct rte_flow_action_mark mark;
-	struct rte_flow_action_set_mac mac[2];
-	struct rte_flow_action_set_ipv4 set_ipv4[2];
-	struct rte_flow_action_set_ipv6 set_ipv6[2];
-	struct rte_flow_action_set_tp set_port[2];
-	struct rte_flow_action_set_ttl set_ttl;
-	struct rte_flow_action_set_dscp set_dscp;
-	struct rte_flow_action_modify_field modify[9];
-	unsigned modifies;
-	struct rte_flow_action_ethdev ethdev;
-	struct rte_flow_action_port_id port_id;
-	struct rte_flow_action_queue queue;
-	struct rte_flow_action_rss rss;
-	uint16_t rss_queues[maximum_rss_queues];
-};
-
-static int
-fail(struct nt_flow_error *error, int number, const char *text)
+int
+nt_flow_fail(struct nt_flow_error *error, int number, const char *text)
 {
 	error->number = number;
 	snprintf(error->text, sizeof(error->text), "%s", text ? text : "");
@@ -74,20 +31,20 @@ put_ipv6(void *bytes, uint64_t high, uint64_t low)
 }
 
 static void
-item(struct words *w, enum rte_flow_item_type type, const void *spec, const void *mask)
+item(struct nt_flow_words *w, enum rte_flow_item_type type, const void *spec, const void *mask)
 {
 	w->pattern[w->items++] = (struct rte_flow_item){.type = type, .spec = spec, .mask = mask};
 }
 
 static void
-action(struct words *w, enum rte_flow_action_type type, const void *conf)
+action(struct nt_flow_words *w, enum rte_flow_action_type type, const void *conf)
 {
 	w->actions[w->steps++] = (struct rte_flow_action){.type = type, .conf = conf};
 }
 
 // One MODIFY_FIELD with an immediate value in network order.
 static void
-modify(struct words *w, enum rte_flow_modify_op operation, enum rte_flow_field_id field, const void *value, unsigned bits)
+modify(struct nt_flow_words *w, enum rte_flow_modify_op operation, enum rte_flow_field_id field, const void *value, unsigned bits)
 {
 	struct rte_flow_action_modify_field *m = &w->modify[w->modifies++];
 	m->operation = operation;
@@ -99,10 +56,10 @@ modify(struct words *w, enum rte_flow_modify_op operation, enum rte_flow_field_i
 }
 
 static int
-translate_match(struct words *w, uint16_t port, const struct nt_flow_rule *rule, struct nt_flow_error *error)
+translate_match(struct nt_flow_words *w, uint16_t port, const struct nt_flow_rule *rule, struct nt_flow_error *error)
 {
 	if (rule->vlan_count > 2 || (rule->vlan_count > 0 && (rule->match & NT_MATCH_UNTAGGED)))
-		return fail(error, EINVAL, "a rule matches at most two VLAN tags, and none with UNTAGGED");
+		return nt_flow_fail(error, EINVAL, "a rule matches at most two VLAN tags, and none with UNTAGGED");
 	if (w->attr.transfer && rule->output_kind == NT_OUTPUT_REPRESENTED_PORT) {
 		w->ingress.port_id = port;
 		item(w, RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT, &w->ingress, &rte_flow_item_ethdev_mask);
@@ -175,7 +132,7 @@ translate_match(struct words *w, uint16_t port, const struct nt_flow_rule *rule,
 			m->hop_limits = 0xfe;
 		item(w, RTE_FLOW_ITEM_TYPE_IPV6, &w->ipv6, &w->ipv6_mask);
 	} else {
-		return fail(error, EINVAL, "the address family of a rule is 4 or 6");
+		return nt_flow_fail(error, EINVAL, "the address family of a rule is 4 or 6");
 	}
 	if (rule->match & NT_MATCH_PORTS) {
 		rte_be16_t source = rte_cpu_to_be_16(rule->source_port), destination = rte_cpu_to_be_16(rule->destination_port);
@@ -194,10 +151,10 @@ translate_match(struct words *w, uint16_t port, const struct nt_flow_rule *rule,
 			w->udp_mask.hdr.src_port = w->udp_mask.hdr.dst_port = UINT16_MAX;
 			item(w, RTE_FLOW_ITEM_TYPE_UDP, &w->udp, &w->udp_mask);
 		} else {
-			return fail(error, EINVAL, "only TCP and UDP have ports to match");
+			return nt_flow_fail(error, EINVAL, "only TCP and UDP have ports to match");
 		}
 	} else if (rule->match & NT_MATCH_TCP_FLAGS) {
-		return fail(error, EINVAL, "TCP flags are matched together with ports");
+		return nt_flow_fail(error, EINVAL, "TCP flags are matched together with ports");
 	}
 	if (rule->match & NT_MATCH_CHECKSUMS) {
 		w->integrity.l3_ok = w->integrity_mask.l3_ok = 1;
@@ -212,7 +169,7 @@ translate_match(struct words *w, uint16_t port, const struct nt_flow_rule *rule,
 }
 
 static void
-translate_rewrite_set(struct words *w, const struct nt_flow_rule *rule)
+translate_rewrite_set(struct nt_flow_words *w, const struct nt_flow_rule *rule)
 {
 	uint32_t what = rule->actions;
 	if (what & NT_DO_SET_MACS) {
@@ -253,7 +210,7 @@ translate_rewrite_set(struct words *w, const struct nt_flow_rule *rule)
 }
 
 static void
-translate_rewrite_modify(struct words *w, const struct nt_flow_rule *rule)
+translate_rewrite_modify(struct nt_flow_words *w, const struct nt_flow_rule *rule)
 {
 	uint32_t what = rule->actions;
 	int v4 = rule->family == 4, tcp = rule->protocol == 6;
@@ -298,7 +255,7 @@ translate_rewrite_modify(struct words *w, const struct nt_flow_rule *rule)
 
 // To software: to the application's own queues, in the words of the rule's domain.
 static int
-translate_software(struct words *w, uint16_t port, const struct nt_flow_rule *rule, struct nt_flow_error *error)
+translate_software(struct nt_flow_words *w, uint16_t port, const struct nt_flow_rule *rule, struct nt_flow_error *error)
 {
 	if (w->attr.transfer && rule->output_kind == NT_OUTPUT_PORT_ID) {
 		w->port_id.id = port;
@@ -312,7 +269,7 @@ translate_software(struct words *w, uint16_t port, const struct nt_flow_rule *ru
 	}
 	struct rte_eth_dev_info info;
 	if (rte_eth_dev_info_get(port, &info) != 0)
-		return fail(error, ENODEV, "no such port");
+		return nt_flow_fail(error, ENODEV, "no such port");
 	unsigned queues = RTE_MIN(info.nb_rx_queues, (unsigned)maximum_rss_queues);
 	if (queues <= 1) {
 		w->queue.index = 0;
@@ -326,10 +283,12 @@ translate_software(struct words *w, uint16_t port, const struct nt_flow_rule *ru
 	return 0;
 }
 
-static int
-translate(struct words *w, uint16_t port, const struct nt_flow_rule *rule, struct nt_flow_error *error)
+int
+nt_flow_translate(struct nt_flow_words *w, uint16_t port, const struct nt_flow_rule *rule, struct nt_flow_error *error)
 {
+	struct rte_flow_action_handle *counter = w->indirect_counter;
 	memset(w, 0, sizeof(*w));
+	w->indirect_counter = counter;
 	w->attr.group = rule->group;
 	w->attr.priority = rule->priority;
 	// Marks are made in the NIC's receive domain; what leaves by another port needs the switch domain or a hairpin queue.
@@ -340,7 +299,9 @@ translate(struct words *w, uint16_t port, const struct nt_flow_rule *rule, struc
 	int failure = translate_match(w, port, rule, error);
 	if (failure)
 		return failure;
-	if (rule->actions & NT_DO_COUNT)
+	if (w->indirect_counter != NULL)
+		action(w, RTE_FLOW_ACTION_TYPE_INDIRECT, w->indirect_counter);
+	else if (rule->actions & NT_DO_COUNT)
 		action(w, RTE_FLOW_ACTION_TYPE_COUNT, &w->count);
 	if (rule->actions & NT_DO_AGE) {
 		w->age.timeout = rule->age_seconds;
@@ -377,133 +338,17 @@ translate(struct words *w, uint16_t port, const struct nt_flow_rule *rule, struc
 		}
 		break;
 	default:
-		return fail(error, EINVAL, "a rule has one fate: drop, output or software");
+		return nt_flow_fail(error, EINVAL, "a rule has one fate: drop, output or software");
 	}
 	action(w, RTE_FLOW_ACTION_TYPE_END, NULL);
 	return 0;
 }
 
-static int
-driver_failure(struct nt_flow_error *error, const struct rte_flow_error *from, int result)
-{
-	int number = result < 0 ? -result : rte_errno;
-	return fail(error, number ? number : EIO, from->message);
-}
-
-static int
-driver_create(uint16_t port, const struct nt_flow_rule *rule, uintptr_t *handle, struct nt_flow_error *error)
-{
-	struct words words;
-	int failure = translate(&words, port, rule, error);
-	if (failure)
-		return failure;
-	struct rte_flow_error from = {.message = NULL};
-	struct rte_flow *flow = rte_flow_create(port, &words.attr, words.pattern, words.actions, &from);
-	if (flow == NULL)
-		return driver_failure(error, &from, 0);
-	*handle = (uintptr_t)flow;
-	return 0;
-}
-
-static int
-driver_query(uint16_t port, const struct nt_flow_rule *rule, uintptr_t handle, struct nt_flow_count *count, struct nt_flow_error *error)
-{
-	struct rte_flow_query_count counted = {.reset = 0};
-	struct rte_flow_action_count count_conf = {0};
-	const struct rte_flow_action count_action[] = {
-		{.type = RTE_FLOW_ACTION_TYPE_COUNT, .conf = &count_conf}, {.type = RTE_FLOW_ACTION_TYPE_END}};
-	struct rte_flow_error from = {.message = NULL};
-	int result = rte_flow_query(port, (struct rte_flow *)handle, count_action, &counted, &from);
-	if (result != 0)
-		return driver_failure(error, &from, result);
-	*count = (struct nt_flow_count){
-		.packets = counted.hits_set ? counted.hits : 0, .bytes = counted.bytes_set ? counted.bytes : 0,
-		.has_packets = counted.hits_set, .has_bytes = counted.bytes_set};
-	if (!(rule->actions & NT_DO_AGE))
-		return 0;
-	struct rte_flow_query_age aged = {0};
-	struct rte_flow_action_age age_conf = {.timeout = rule->age_seconds};
-	const struct rte_flow_action age_action[] = {
-		{.type = RTE_FLOW_ACTION_TYPE_AGE, .conf = &age_conf}, {.type = RTE_FLOW_ACTION_TYPE_END}};
-	// The counters are good without the age: a NIC that cannot tell leaves has_idle at 0.
-	if (rte_flow_query(port, (struct rte_flow *)handle, age_action, &aged, &from) == 0 && aged.sec_since_last_hit_valid) {
-		count->idle_ns = (uint64_t)aged.sec_since_last_hit * 1000000000u;
-		count->has_idle = 1;
-	}
-	return 0;
-}
-
-static int
-driver_destroy(uint16_t port, const struct nt_flow_rule *rule, uintptr_t handle, struct nt_flow_count *count, struct nt_flow_error *error)
-{
-	// A rule's counter goes with it, so the last look is just before: packets in between are forwarded uncounted.
-	struct nt_flow_count last = {.has_packets = 0};
-	struct nt_flow_error ignored;
-	if (!(rule->actions & NT_DO_COUNT) || driver_query(port, rule, handle, &last, &ignored) != 0)
-		last.has_packets = 0;
-	struct rte_flow_error from = {.message = NULL};
-	int result = rte_flow_destroy(port, (struct rte_flow *)handle, &from);
-	if (result != 0)
-		return driver_failure(error, &from, result);
-	*count = last;
-	return 0;
-}
-
-static int
-driver_flush(uint16_t port, struct nt_flow_error *error)
-{
-	struct rte_flow_error from = {.message = NULL};
-	int result = rte_flow_flush(port, &from);
-	return result == 0 ? 0 : driver_failure(error, &from, result);
-}
-
-static const struct nt_flow_front driver_front = {
-	.name = "rte_flow", .create = driver_create, .query = driver_query, .destroy = driver_destroy, .flush = driver_flush};
-
-const struct nt_flow_front *
-nt_flow_front_of(uint16_t port)
-{
-	return nt_nic_profile_of(port) != NULL ? nt_nic_front() : &driver_front;
-}
-
-int
-nt_flow_create(uint16_t port, const struct nt_flow_rule *rule, uintptr_t *handle, struct nt_flow_error *error)
-{
-	return nt_flow_front_of(port)->create(port, rule, handle, error);
-}
-
-int
-nt_flow_query(uint16_t port, const struct nt_flow_rule *rule, uintptr_t handle, struct nt_flow_count *count, struct nt_flow_error *error)
-{
-	return nt_flow_front_of(port)->query(port, rule, handle, count, error);
-}
-
-int
-nt_flow_destroy(uint16_t port, const struct nt_flow_rule *rule, uintptr_t handle, struct nt_flow_count *count, struct nt_flow_error *error)
-{
-	return nt_flow_front_of(port)->destroy(port, rule, handle, count, error);
-}
-
-int
-nt_flow_flush(uint16_t port, struct nt_flow_error *error)
-{
-	return nt_flow_front_of(port)->flush(port, error);
-}
-
-int
-nt_flow_probe(uint16_t port, const struct nt_flow_rule *rule, struct nt_flow_error *error)
-{
-	uintptr_t handle = 0;
-	struct nt_flow_count count;
-	int failure = nt_flow_create(port, rule, &handle, error);
-	return failure ? failure : nt_flow_destroy(port, rule, handle, &count, error);
-}
-
 int
 nt_flow_describe(uint16_t port, const struct nt_flow_rule *rule, char *text, uint32_t size, struct nt_flow_error *error)
 {
-	struct words w;
-	int failure = translate(&w, port, rule, error);
+	struct nt_flow_words w = {.indirect_counter = NULL};
+	int failure = nt_flow_translate(&w, port, rule, error);
 	if (failure)
 		return failure;
 	uint32_t used = (uint32_t)snprintf(text, size, "%s group %u priority %u:", w.attr.transfer ? "transfer" : "ingress", w.attr.group, w.attr.priority);

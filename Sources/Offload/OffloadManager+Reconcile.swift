@@ -31,6 +31,7 @@ extension OffloadManager {
         records[index].wasRepaired = true
         records[index].refusal = .lost
         guard removeRules(index, now: now) else { return }
+        settle(index, now: now)
         guard createBoth(index, now: now) else {
             return tearDown(index, refusal: records[index].refusal, retryAfter: records[index].retryAfter, now: now)
         }

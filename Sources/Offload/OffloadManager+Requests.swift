@@ -122,7 +122,7 @@ extension OffloadManager {
     /// Frees a record without handles and tells the slow path what became of its flow.
     func conclude(_ index: Int, now: Timestamp) {
         let record = records[index]
-        precondition(!record.hasHandle, "a flow with a rule on the NIC cannot be forgotten")
+        precondition(!record.hasHandle && !record.isSettling, "a flow with a rule on the NIC cannot be forgotten")
         recordOf[record.candidate.slot] = nil
         records[index].state = .none
         records[index].serial &+= 1

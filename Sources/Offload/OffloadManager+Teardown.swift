@@ -30,8 +30,18 @@ extension OffloadManager {
 
     private func destroyBoth(_ index: Int, now: Timestamp) {
         guard removeRules(index, now: now) else { return }
+        finish(index, now: now)
+    }
+
+    /// Concludes a flow without rules, now or when its counters are final.
+    private func finish(_ index: Int, now: Timestamp) {
         if records[index].state == .zombie { account.recoveredZombies += 1 }
-        conclude(index, now: now)
+        records[index].state = .draining
+        if records[index].isSettling {
+            settling.append(index, serial: records[index].serial)
+        } else {
+            conclude(index, now: now)
+        }
     }
 
     /// Credits and destroys both directions' rules. If one stays, the flow is a zombie: false.
@@ -65,16 +75,72 @@ extension OffloadManager {
             return false
         }
         credit(index, side, direction: direction, count: count, now: now, final: true)
-        forget(index, side)
+        if count.settle_ns > 0 {
+            records[index][keyPath: side].counter = it.handle
+            records[index][keyPath: side].settleAt = now &+ count.settle_ns
+            forget(index, side, keepsCount: true)
+        } else {
+            forget(index, side)
+        }
         return true
     }
 
-    private func forget(_ index: Int, _ side: WritableKeyPath<OffloadRecord, OffloadDirection>) {
+    private func forget(
+        _ index: Int, _ side: WritableKeyPath<OffloadRecord, OffloadDirection>, keepsCount: Bool = false
+    ) {
         guard records[index][keyPath: side].handle != 0 else { return }
         records[index][keyPath: side].handle = 0
+        adapters[records[index][keyPath: side].adapter].rules -= 1
+        guard !keepsCount else { return }
         records[index][keyPath: side].creditedPackets = 0
         records[index][keyPath: side].creditedBytes = 0
-        adapters[records[index][keyPath: side].adapter].rules -= 1
+    }
+
+    /// Reads the counters that are final now and concludes their flows. Flows of one kind of NIC settle in order.
+    func settleDue(now: Timestamp) -> Int {
+        var settled = 0
+        while let next = settling.first {
+            guard records[next.index].serial == next.serial, records[next.index].state == .draining else {
+                settling.removeFirst()
+                continue
+            }
+            guard max(records[next.index].original.settleAt, records[next.index].reply.settleAt) <= now else { break }
+            settling.removeFirst()
+            settle(next.index, now: now)
+            conclude(next.index, now: now)
+            settled += 1
+        }
+        return settled
+    }
+
+    /// Reads a flow's last counters, final or not.
+    func settle(_ index: Int, now: Timestamp) {
+        settle(index, \.original, direction: 0, now: now)
+        settle(index, \.reply, direction: 1, now: now)
+    }
+
+    private func settle(_ index: Int, _ side: WritableKeyPath<OffloadRecord, OffloadDirection>, direction: UInt8, now: Timestamp) {
+        let it = records[index][keyPath: side]
+        guard it.counter != 0 else { return }
+        var count = nt_flow_count()
+        var error = nt_flow_error()
+        records[index][keyPath: side].counter = 0
+        if nt_flow_settle(adapters[it.adapter].port.dpdkPort, it.counter, &count, &error) == 0 {
+            credit(index, side, direction: direction, count: count, now: now, final: true)
+        } else {
+            noteFailure("query", error)
+        }
+        records[index][keyPath: side].creditedPackets = 0
+        records[index][keyPath: side].creditedBytes = 0
+    }
+
+    /// The port stops: what its counters show now has to do.
+    func settleAll(of place: Int, now: Timestamp) {
+        for index in records.indices where records[index].state == .draining && records[index].isSettling {
+            guard records[index].original.adapter == place || records[index].reply.adapter == place else { continue }
+            settle(index, now: now)
+            conclude(index, now: now)
+        }
     }
 
     func retryZombies(now: Timestamp) -> Int {
@@ -103,6 +169,13 @@ extension OffloadManager {
         }
     }
 
+    /// The driver flushed the rule: only its counter may be left.
+    private func void(_ index: Int, _ side: WritableKeyPath<OffloadRecord, OffloadDirection>) {
+        guard records[index][keyPath: side].handle != 0 else { return }
+        records[index][keyPath: side].counter = records[index][keyPath: side].handle
+        forget(index, side, keepsCount: true)
+    }
+
     /// Flushes whatever rules a port still has. If the driver does, its handles are void and flows that waited for
     /// their end are concluded.
     func flushRules(of place: Int, now: Timestamp) {
@@ -112,11 +185,11 @@ extension OffloadManager {
         var error = nt_flow_error()
         guard nt_flow_flush(adapters[place].port.dpdkPort, &error) == 0 else { return noteFailure("flush", error) }
         for index in records.indices where records[index].state == .zombie {
-            if records[index].original.adapter == place { forget(index, \.original) }
-            if records[index].reply.adapter == place { forget(index, \.reply) }
+            if records[index].original.adapter == place { void(index, \.original) }
+            if records[index].reply.adapter == place { void(index, \.reply) }
             guard !records[index].hasHandle else { continue }
-            account.recoveredZombies += 1
-            conclude(index, now: now)
+            settle(index, now: now)
+            finish(index, now: now)
         }
         zombies.removeAll { records[$0].state != .zombie }
     }

@@ -90,6 +90,8 @@ public final class OffloadManager: @unchecked Sendable {
     var waiting = RecordQueue()
     var polling = RecordQueue()
     var zombies: [Int] = []
+    /// Flows whose rules are gone and whose counters are not final yet.
+    var settling = RecordQueue()
     /// Where the search for the slowest flows goes on.
     var evictionCursor = 0
     var evictionsLeft = 0
@@ -139,6 +141,7 @@ public final class OffloadManager: @unchecked Sendable {
         if backlog.isEmpty {
             done += takeRequests(now: now)
             done += recall(now: now)
+            done += settleDue(now: now)
             done += retryZombies(now: now)
             done += pollDue(now: now)
             evictionsLeft = options.evictionsPerRun
@@ -174,6 +177,7 @@ public final class OffloadManager: @unchecked Sendable {
         }
         removeGuards(place)
         flushRules(of: place, now: now)
+        settleAll(of: place, now: now)
         publish(now: now)
     }
 

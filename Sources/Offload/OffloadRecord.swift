@@ -12,6 +12,9 @@ struct OffloadDirection {
     /// The port the rule is on, by its place in the manager's table.
     var adapter = 0
     var handle: UInt = 0
+    /// A handle whose rule is gone and whose counter is still to be read, and when it is final.
+    var counter: UInt = 0
+    var settleAt: Timestamp = 0
     var linkHeaderLength = 14
     /// What the NIC's counter said when it was credited last.
     var creditedPackets: UInt64 = 0
@@ -51,6 +54,7 @@ struct OffloadRecord {
     var nextDestroy: Timestamp = 0
 
     var hasHandle: Bool { original.handle != 0 || reply.handle != 0 }
+    var isSettling: Bool { original.counter != 0 || reply.counter != 0 }
 }
 
 /// A queue of records in order of arrival; entries of freed records are skipped by their serial.

@@ -64,6 +64,35 @@ extension OffloadSuite {
         }
     }
 
+    @Test func theLastCountIsExactAlthoughCountersAreOld() throws {
+        try withBench(profile: "mlx5") { bench in
+            let flow = TestFlow()
+            #expect(bench.manager.offer(flow.candidate))
+            bench.run()
+            for _ in 0..<7 {
+                _ = bench.pass(flow.original.bytes)
+                bench.run(after: Bench.second / 3)
+            }
+            _ = bench.pass(flow.original.bytes)
+            _ = bench.pass(flow.reply.bytes, port: 1)
+            #expect(bench.manager.withdraw(flow.slot))
+            bench.run()
+            #expect(bench.events(.removed).isEmpty, "not before its counters are final")
+            #expect(bench.pass(flow.original.bytes).software.count == 1)
+            bench.run(after: Bench.second)
+            #expect(bench.events.last?.kind == .removed)
+            #expect(bench.events(.credit).filter { $0.direction == 0 }.reduce(0) { $0 + $1.packets } == 8)
+            #expect(bench.events(.credit).filter { $0.direction == 1 }.reduce(0) { $0 + $1.packets } == 1)
+            // A port that stops does not wait.
+            #expect(bench.manager.offer(flow.candidate))
+            bench.run()
+            bench.manager.stop(now: bench.now)
+            bench.run()
+            #expect(bench.events.last?.kind == .removed)
+            #expect(bench.manager.summary.pending == 0)
+        }
+    }
+
     @Test func paddingCountsOnRealNICs() throws {
         try withBench(profile: "mlx5") { bench in
             var flow = TestFlow()

@@ -80,6 +80,7 @@ struct nt_flow_count {
 	uint64_t packets;
 	uint64_t bytes;       // of frames, without FCS
 	uint64_t idle_ns;     // since the last hit
+	uint64_t settle_ns;   // destroy only: not 0 if the counter outlives the rule and is final after so long
 	uint8_t has_packets, has_bytes, has_idle;
 };
 
@@ -97,6 +98,10 @@ struct nt_flow_front {
 	// `count` gets the last count, as exactly as the NIC can tell: after the rule's end if possible, else just before
 	// (has_packets 0: it cannot). On failure the rule still works and `count` is not written.
 	int (*destroy)(uint16_t port, const struct nt_flow_rule *rule, uintptr_t handle, struct nt_flow_count *count, struct nt_flow_error *error);
+	// After a destroy that left settle_ns, or after a flush: reads the counter once more if that can be (has_packets) and
+	// gives the handle back, whatever the result.
+	int (*settle)(uint16_t port, uintptr_t handle, struct nt_flow_count *count, struct nt_flow_error *error);
+	// Ends every rule; all handles of the port are good for settle only.
 	int (*flush)(uint16_t port, struct nt_flow_error *error);
 };
 
@@ -107,6 +112,7 @@ const struct nt_flow_front *nt_flow_front_of(uint16_t port);
 int nt_flow_create(uint16_t port, const struct nt_flow_rule *rule, uintptr_t *handle, struct nt_flow_error *error);
 int nt_flow_query(uint16_t port, const struct nt_flow_rule *rule, uintptr_t handle, struct nt_flow_count *count, struct nt_flow_error *error);
 int nt_flow_destroy(uint16_t port, const struct nt_flow_rule *rule, uintptr_t handle, struct nt_flow_count *count, struct nt_flow_error *error);
+int nt_flow_settle(uint16_t port, uintptr_t handle, struct nt_flow_count *count, struct nt_flow_error *error);
 int nt_flow_flush(uint16_t port, struct nt_flow_error *error);
 int nt_flow_probe(uint16_t port, const struct nt_flow_rule *rule, struct nt_flow_error *error);
 
