@@ -58,7 +58,8 @@ extension SlowPath {
         view.originalBytes = connection.originalBytes
         view.replyPackets = connection.replyPackets
         view.replyBytes = connection.replyBytes
-        let left = connection.isConfirmed ? connection.deadline &- min(transit.now, connection.deadline) : connection.deadline
+        // Before confirmation Linux takes the time to live for a point in time, which is long past: 0 (measured).
+        let left = connection.isConfirmed ? connection.deadline &- min(transit.now, connection.deadline) : 0
         view.expiration = left / 1_000_000
         transit.context.conntrack = view
     }
