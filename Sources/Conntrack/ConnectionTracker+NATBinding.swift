@@ -99,7 +99,7 @@ extension ConnectionTracker {
 
     /// The binding of another connection of the same client (address, port, protocol), if it lies in the range: a client
     /// keeps its outer address and port towards different servers.
-    private func existingSource(_ tuple: ConnectionTuple, _ range: NATRange, _ connection: UnsafeMutablePointer<Connection>) -> ConnectionTuple? {
+    private func existingSource(_ tuple: ConnectionTuple, _ range: NATRange, _ connection: UnsafeMutablePointer<Connection>, now: Timestamp) -> ConnectionTuple? {
         var key = tuple
         key.zone = connection.pointee.original.zone
         let zone = connection.pointee.zone
@@ -109,7 +109,9 @@ extension ConnectionTracker {
             steps &+= 1
             let other = pool + Int(current)
             let original = other.pointee.original
-            if original.transportProtocol == tuple.transportProtocol, original.sourcePort == tuple.sourcePort, original.sourceHigh == tuple.sourceHigh,
+            // One that has expired counts no more, swept away or not.
+            let isLiving = !other.pointee.isConfirmed || other.pointee.deadline > now
+            if isLiving, original.transportProtocol == tuple.transportProtocol, original.sourcePort == tuple.sourcePort, original.sourceHigh == tuple.sourceHigh,
                 original.sourceLow == tuple.sourceLow, original.family == tuple.family, original.zone == key.zone, var mapped = other.pointee.reply.inverted
             {
                 mapped.destination = tuple.destination
@@ -129,7 +131,7 @@ extension ConnectionTracker {
         if manipulation == .source && !isRandom {
             if range.admitsSource(current) {
                 if !isTaken(current, connection, now: now) { return current }
-            } else if let mapped = existingSource(current, range, connection), !isTaken(mapped, connection, now: now) {
+            } else if let mapped = existingSource(current, range, connection, now: now), !isTaken(mapped, connection, now: now) {
                 return mapped
             }
         }
