@@ -56,7 +56,8 @@ enum SetOrder {
         switch key {
         case .constant, .prefix, .range:
             guard let (low, _, type) = bounds(key) else { return [] }
-            if Datatypes.isString(type), !interval { return [low.byteSwapped] }
+            // Flag combinations are listed by their first flag.
+            if type.basic == .tcpFlag, !interval { return [low & (~low &+ 1)] }
             return [low]
         case .concatenation(let parts): return parts.flatMap { sortKey($0, interval: true) }
         case .catchAll: return [UInt128.max, UInt128.max, UInt128.max, UInt128.max, UInt128.max]
@@ -95,10 +96,9 @@ enum SetOrder {
             keyed.sort { $0.key != $1.key ? $0.key < $1.key : $0.index < $1.index }
             var result: [SetElement] = []
             result.reserveCapacity(keyed.count)
-            var previous: UInt128?
-            for (key, index) in keyed {
-                if key == previous { continue }
-                previous = key
+            var seen: Set<UInt128> = []
+            for (_, index) in keyed {
+                if let number = bounds(elements[index].key)?.low, !seen.insert(number).inserted { continue }
                 result.append(elements[index])
             }
             return result + rest.prefix(1)

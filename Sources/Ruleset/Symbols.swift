@@ -157,3 +157,9 @@ enum Symbols {
         return (0..<16).reduce(UInt128(0)) { $0 << 8 | UInt128($1 < bytes.count ? bytes[$1] : 0) }
     }
 }
+
+/// Users and groups of the machine by number.
+enum UserNames {
+    static func user(_ number: UInt32) -> String? { getpwuid(number).map { String(cString: $0.pointee.pw_name) } }
+    static func group(_ number: UInt32) -> String? { getgrgid(number).map { String(cString: $0.pointee.gr_name) } }
+}

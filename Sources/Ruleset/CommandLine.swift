@@ -1,0 +1,190 @@
+// The `nft` command: nft's options, files and commands against a ruleset in memory.
+import Foundation
+
+/// What running the command gave.
+public struct NFTResult: Sendable {
+    public var output: String
+    public var errors: String
+    public var exitStatus: Int32
+}
+
+/// nft's command line.
+public struct NFTCommandLine: Sendable {
+    public var print = PrintOptions()
+    public var json = false
+    public var check = false
+    public var echo = false
+    public var interactive = false
+    public var offline = false
+    public var files: [String] = []
+    public var command: [String] = []
+    public var options = LoadOptions()
+    /// A text to print instead of doing anything (`--help`, `--version`), or what is wrong with the arguments.
+    public var message: String?
+    public var failure: String?
+
+    public static let usage = """
+    Usage: nft [ options ] [ cmds... ]
+
+    Options (general):
+      -h, --help                      Show this help
+      -v, --version                   Show version information
+
+    Options (ruleset input handling):
+      -f, --file <filename>           Read input from <filename>, - for standard input
+      -D, --define <name=value>       Define variable, e.g. --define foo=1.2.3.4
+      -i, --interactive               Read input from interactive CLI
+      -I, --includepath <directory>   Add <directory> to the paths searched for include files
+      -c, --check                     Check commands validity without actually applying the changes
+      -o, --optimize                  Accepted; the ruleset is compiled to an optimized form anyway
+          --offline                   Work on an empty ruleset in memory
+
+    Options (ruleset list formatting):
+      -a, --handle                    Output rule handle
+      -s, --stateless                 Omit stateful information of ruleset
+      -t, --terse                     Omit contents of sets
+      -S, --service                   Translate ports to service names
+      -N, --reversedns                Accepted; addresses are not looked up
+      -u, --guid                      Print UID and GID as names
+      -n, --numeric                   Print fully numerical output
+      -y, --numeric-priority          Print chain priority numerically
+      -p, --numeric-protocol          Print layer 4 protocols numerically
+      -T, --numeric-time              Print time values numerically
+
+    Options (command output formatting):
+      -e, --echo                      Echo what has been added, inserted or replaced
+      -j, --json                      Format output in JSON
+      -d, --debug <level [,level...]> Accepted and ignored
+
+    """
+
+    private static let long: [String: Character] = [
+        "help": "h", "version": "v", "file": "f", "define": "D", "interactive": "i", "includepath": "I", "check": "c", "optimize": "o", "handle": "a", "stateless": "s",
+        "terse": "t", "service": "S", "reversedns": "N", "guid": "u", "numeric": "n", "numeric-priority": "y", "numeric-protocol": "p", "numeric-time": "T", "echo": "e", "json": "j", "debug": "d",
+    ]
+
+    public init(arguments: [String]) {
+        var index = 0
+        func value(_ inline: String?) -> String? {
+            if let inline { return inline }
+            index += 1
+            return index < arguments.count ? arguments[index] : nil
+        }
+        while index < arguments.count {
+            let argument = arguments[index]
+            if argument == "--" {
+                command += arguments[(index + 1)...]
+                break
+            }
+            if argument.hasPrefix("--"), argument.count > 2 {
+                let parts = argument.dropFirst(2).split(separator: "=", maxSplits: 1).map(String.init)
+                if parts[0] == "offline" { offline = true; index += 1; continue }
+                guard let letter = Self.long[parts[0]] else { failure = "nft: unrecognized option '\(argument)'\n"; return }
+                if !apply(letter, { value(parts.count > 1 ? parts[1] : nil) }) { return }
+            } else if argument.hasPrefix("-"), argument.count > 1 {
+                var letters = Array(argument.dropFirst())
+                while !letters.isEmpty {
+                    let letter = letters.removeFirst()
+                    let rest = letters.isEmpty ? nil : String(letters)
+                    if "fDId".contains(letter) { letters = [] }
+                    if !apply(letter, { value(rest) }) { return }
+                }
+            } else {
+                command.append(argument)
+            }
+            index += 1
+        }
+    }
+
+    private mutating func apply(_ letter: Character, _ value: () -> String?) -> Bool {
+        func needed() -> String? {
+            let text = value()
+            return text
+        }
+        switch letter {
+        case "h": message = Self.usage; return false
+        case "v", "V": message = "nftables v1.1.6 (needletail)\n"; return false
+        case "f":
+            guard let file = needed() else { failure = "nft: option requires an argument -- 'f'\n"; return false }
+            files.append(file)
+        case "D":
+            guard let define = needed(), let equal = define.firstIndex(of: "=") else { failure = "nft: option requires NAME=VALUE -- 'D'\n"; return false }
+            options.defines.append((String(define[..<equal]), String(define[define.index(after: equal)...])))
+        case "I":
+            guard let path = needed() else { failure = "nft: option requires an argument -- 'I'\n"; return false }
+            options.includePaths.append(path)
+        case "d": _ = needed()
+        case "i": interactive = true
+        case "c": check = true
+        case "o", "N": break
+        case "a": print.handles = true
+        case "s": print.stateless = true
+        case "t": print.terse = true
+        case "S": print.serviceNames = true
+        case "u": print.userNames = true
+        case "n": print.numeric = true
+        case "y": print.numericPriority = true
+        case "p": print.numericProtocol = true
+        case "T": print.numericTime = true
+        case "e": echo = true
+        case "j": json = true
+        default: failure = "nft: invalid option -- '\(letter)'\n"; return false
+        }
+        return true
+    }
+
+    /// Runs against a ruleset, which is replaced by what became of it (unless `-c`): each file a transaction, then the command.
+    public func run(on ruleset: inout RulesetValue) -> NFTResult {
+        var result = NFTResult(output: message ?? "", errors: failure ?? "", exitStatus: failure == nil ? 0 : 1)
+        if message != nil || failure != nil { return result }
+        if files.isEmpty, command.isEmpty, !interactive {
+            result.errors = Self.usage
+            result.exitStatus = 1
+            return result
+        }
+        for file in files where result.exitStatus == 0 {
+            let path = file == "-" ? "/dev/stdin" : file
+            let data: Data?
+            if path == "/dev/stdin" { data = try? FileHandle.standardInput.readToEnd() ?? Data() } else { data = FileManager.default.contents(atPath: path) }
+            guard let data else {
+                result.errors += "\(path): Could not open file \"\(path)\": No such file or directory\n"
+                result.exitStatus = 1
+                return result
+            }
+            transact([UInt8](data), path, &ruleset, &result)
+        }
+        if result.exitStatus == 0, !command.isEmpty { transact(Array((command.joined(separator: " ") + "\n").utf8), "<cmdline>", &ruleset, &result) }
+        if result.exitStatus == 0, interactive, files.isEmpty {
+            while let line = readLine() {
+                let word = line.trimmingCharacters(in: .whitespaces)
+                if word == "quit" || word == "exit" { break }
+                var step = NFTResult(output: "", errors: "", exitStatus: 0)
+                transact(Array((line + "\n").utf8), "<cli>", &ruleset, &step)
+                result.output += step.output
+                result.errors += step.errors
+            }
+        }
+        return result
+    }
+
+    private func transact(_ bytes: [UInt8], _ name: String, _ ruleset: inout RulesetValue, _ result: inout NFTResult) {
+        let first = bytes.first { $0 != 32 && $0 != 9 && $0 != 10 && $0 != 13 }
+        let outcome: (result: LoadResult, listings: [ListRequest])
+        if first == UInt8(ascii: "{") {
+            outcome = ruleset.applying(json: bytes, name: name, options: options)
+        } else {
+            outcome = ruleset.applying(bytes: bytes, name: name, options: options)
+        }
+        for diagnostic in outcome.result.diagnostics { result.errors += diagnostic.text }
+        if !outcome.result.isAccepted {
+            result.exitStatus = 1
+            return
+        }
+        if json {
+            result.output += JSONWriter(options: print).text(outcome.listings)
+        } else {
+            result.output += Listing(options: print).text(outcome.listings)
+        }
+        if !check { ruleset = outcome.result.value }
+    }
+}
