@@ -48,9 +48,10 @@ extension Evaluator {
             if let family, view.family == .ip && family == .ip6 || view.family == .ip6 && family == .ip {
                 throw EvaluationError(message: "conflicting protocols specified: \(view.family.rawValue) vs. \(family.rawValue)", location: node.location)
             }
-            result.showsFamily = family != nil
+            result.showsFamily = view.family == .inet && family != nil || family != nil && prefix
         }
         if let addressNode {
+            defer { if result.showsFamily == false, view.family != .inet, let address = result.address { result.showsFamily = showsFamily(address, flags: result.flags) } }
             let address = Datatypes.make(result.family == .ip6 ? .ipv6Address : .ipv4Address)
             // In an inet table the address says which packets it is for.
             if view.family == .inet, context.network == nil, let name = result.family?.rawValue, let header = Protocols.named(name) {
@@ -64,8 +65,8 @@ extension Evaluator {
             result.address = SetOrder.canonicalRange(value)
         }
         if let portNode {
-            try needTransport(node, portNode.location)
             result.port = try natValue(portNode, port)
+            try needTransport(node, portNode.location)
         }
         if kind == .redirect || kind == .masquerade {
             guard view.family == .ip || view.family == .ip6 || view.family == .inet else { throw EvaluationError(message: "NAT is only supported for IPv4/IPv6", location: node.location) }
@@ -81,6 +82,16 @@ extension Evaluator {
             return try constant(node, .concatenation([expected, Datatypes.make(.inetService)]))
         }
         return try constant(node, expected)
+    }
+
+    /// In a table of one family, the family is listed for maps to `address . port` and to ranges.
+    private func showsFamily(_ address: Expression, flags: NATFlags) -> Bool {
+        guard case .map(_, let source, let type) = address else { return flags.contains(.prefix) }
+        if type.isConcatenation { return true }
+        switch source {
+        case .anonymous(let set): return set.elements.contains { $0.data.map(SetOrder.isInterval) ?? false }
+        case .named(let name): return view.set(name)?.hasIntervalData ?? false
+        }
     }
 
     private func guessFamily(_ node: Node) -> AddressFamily? {

@@ -49,7 +49,7 @@ extension Evaluator {
         case .verdict(let verdict): return .verdict(try self.verdict(verdict))
         case .verdictMap(let keyNode, let source):
             let wide = source.resolved
-            let key = try general(keyNode, nil)
+            let key = try general(keyNode, keyType(of: wide, for: keyNode))
             if case .setReference(let name) = wide.kind {
                 guard let set = view.set(name) else { throw missingSet(name, wide) }
                 guard case .verdict? = set.data else { throw EvaluationError(message: "Expression is not a verdict map", location: wide.location) }
@@ -131,8 +131,8 @@ extension Evaluator {
     // MARK: Matches
 
     private func relational(_ leftNode: Node, _ operation: RelationalOperator?, _ rightNode: Node, _ place: SourceRange) throws -> Match {
-        var left = try general(leftNode, nil)
         let right = rightNode.resolved
+        var left = try general(leftNode, keyType(of: right, for: leftNode))
         let type = left.type
         if case .fib(let flags, .oif, _) = left, case .symbol(let text) = right.kind, text == "exists" || text == "missing" {
             left = .fib(flags, .check, type: Datatypes.make(.boolean))
@@ -142,7 +142,6 @@ extension Evaluator {
         switch right.kind {
         case .setReference(let name):
             guard let set = view.set(name) else { throw missingSet(name, right) }
-            if set.isMap { throw fail("Expression is not a set", right) }
             try checkKey(type, set, leftNode)
             if operation != nil, operation != .notEqual, operation != .equal { throw fail("Relational expression (\(operation?.rawValue ?? "")) cannot be used with sets", rightNode) }
             return Match(left: left, operation: operation == .notEqual ? .notEqual : .equal, right: .set(.named(name)), location: place)
@@ -183,6 +182,7 @@ extension Evaluator {
             }
             return try finishMatch(left, .equal, value, place, rightNode)
         case .noBit:
+            if case .binary = left { throw fail("negation can only be used with singleton bitmask values", rightNode) }
             guard isMaskable else { throw fail("negation can only be used with singleton bitmask values", rightNode) }
             return Match(left: left, operation: .noBit, right: value, location: place)
         case .equal:
@@ -243,9 +243,7 @@ extension Evaluator {
 
     private func checkConflict(_ header: ProtocolHeader, _ value: Value, _ place: SourceRange) throws {
         guard let upper = header.upperName(value.number), let next = Protocols.named(upper) else { return }
-        if next.base == .network, let known = context.network, known != upper, view.family != .bridge, view.family != .netdev || true, view.family != .ip || true {
-            throw EvaluationError(message: "conflicting protocols specified: \(known) vs. \(upper)", location: place)
-        }
+        if header.base == .link { return }
         if next.base == .transport, let known = context.transport, known != upper {
             throw EvaluationError(message: "conflicting protocols specified: \(known) vs. \(upper)", location: place)
         }

@@ -287,6 +287,9 @@ final class Evaluator {
             if let expected, expected.parts.count != parts.count { throw mismatch(expected, node) }
             var result: [Expression] = []
             for (index, part) in parts.enumerated() {
+                if case .ct(let name, _, nil) = part.resolved.kind, name == "saddr" || name == "daddr" {
+                    throw fail("can not use variable sized data types (invalid) in concat expressions", part)
+                }
                 let value = try general(part, expected?.parts[index])
                 if value.type.bits == 0 { throw fail("can not use variable sized data types (\(value.type.name)) in concat expressions", part) }
                 result.append(value)
@@ -535,7 +538,7 @@ final class Evaluator {
         let wide = source.resolved
         if case .setReference(let name) = wide.kind {
             guard let set = view.set(name) else { throw missingSet(name, wide) }
-            let key = try general(keyNode, Self.isSelector(keyNode) ? nil : set.keyType)
+            let key = try general(keyNode, Self.isSelector(keyNode) ? keyType(of: wide, for: keyNode) : set.keyType)
             guard case .value(let type)? = set.data else { throw fail(set.isMap ? "map '\(name)' has no values" : "Expression is not a map", wide) }
             try checkKey(key.type, set, keyNode)
             if let expected, !compatible(type, expected) { throw mismatch(expected, wide, type) }
@@ -549,6 +552,12 @@ final class Evaluator {
     /// The key of a map: numgen and hashes get the type of plain integers.
     func mapKey(_ node: Node) throws -> Expression {
         try general(node, nil)
+    }
+
+    /// The key type of a named set, where the left side has constants that need it.
+    func keyType(of source: Node, for key: Node) -> Datatype? {
+        guard case .setReference(let name) = source.kind, case .concatenation(let parts) = key.resolved.kind, parts.contains(where: { !Self.isSelector($0) }) else { return nil }
+        return view.set(name)?.keyType
     }
 
     func missingSet(_ name: String, _ node: Node) -> EvaluationError {

@@ -9,10 +9,12 @@ indirect enum JSON {
     case real(Double)
     case string(String)
     case array([JSON])
-    case object([(key: String, value: JSON)])
+    case dictionary(JSONMembers)
+
+    static func object(_ members: [(key: String, value: JSON)]) -> JSON { .dictionary(JSONMembers(list: members)) }
 
     subscript(_ key: String) -> JSON? {
-        guard case .object(let members) = self else { return nil }
+        guard case .dictionary(let members) = self else { return nil }
         return members.first { $0.key == key }?.value
     }
     var text: String? { if case .string(let text) = self { text } else { nil } }
@@ -42,7 +44,7 @@ indirect enum JSON {
                 item.write(&out)
             }
             out += "]"
-        case .object(let members):
+        case .dictionary(let members):
             out += "{"
             for (index, member) in members.enumerated() {
                 if index > 0 { out += ", " }
@@ -69,6 +71,14 @@ indirect enum JSON {
         }
         out += "\""
     }
+}
+
+/// The members of an object in order.
+struct JSONMembers: RandomAccessCollection {
+    var list: [(key: String, value: JSON)]
+    var startIndex: Int { 0 }
+    var endIndex: Int { list.count }
+    subscript(_ index: Int) -> (key: String, value: JSON) { list[index] }
 }
 
 /// What is wrong with a JSON text, and at which byte.

@@ -139,7 +139,7 @@ struct JSONWriter {
             members += options.stateless ? [] : [("packets", .int(Int64(clamping: packets))), ("bytes", .int(Int64(clamping: bytes)))]
         case .quota(let quota): members += [("bytes", .int(Int64(clamping: quota.limit))), ("used", .int(Int64(clamping: quota.used))), ("inv", .bool(quota.isOver))]
         case .limit(let limit):
-            if case .object(let inner) = StatementJSON.limit(limit) { members += inner }
+            if case .dictionary(let inner) = StatementJSON.limit(limit) { members += inner }
         case .synproxy(let synproxy): members += StatementJSON.synproxy(synproxy)
         case .secmark(let context): members.append(("context", .string(context)))
         case .ctHelper(let type, let l4, let l3): members += [("type", .string(type)), ("protocol", proto(l4)), ("l3proto", .string(l3.rawValue))]

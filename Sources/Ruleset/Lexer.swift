@@ -51,6 +51,9 @@ struct Lexer {
             let number = numberLength()
             let time = timeLength()
             if time > number { return take(.literal, time) }
+            for name in ["8021q", "8021ad"] where source.bytes[position...].starts(with: name.utf8) && !Self.continuesWord(byte(position + name.utf8.count)) {
+                return take(.literal, name.utf8.count)
+            }
             return take(.number, number)
         }
         if Self.beginsWord(current), current != 46 || Self.isLetter(byte(position + 1)) || byte(position + 1) == 95 {

@@ -198,7 +198,16 @@ extension Parser {
             } else {
                 switch kind {
                 case "counter", "quota", "limit", "synproxy", "secmark":
-                    value = try objectInline(kind)
+                    let here = try objectInline(kind)
+                    if case .synproxy(var all)? = value, case .synproxy(let more) = here {
+                        all.mss = more.mss ?? all.mss
+                        all.windowScale = more.windowScale ?? all.windowScale
+                        all.timestamp = all.timestamp || more.timestamp
+                        all.sackPermitted = all.sackPermitted || more.sackPermitted
+                        value = .synproxy(all)
+                    } else {
+                        value = here
+                    }
                 case "ct helper":
                     if accept(word: "type") {
                         fields["type"] = try quotedString()
@@ -210,7 +219,6 @@ extension Parser {
                         throw unexpected()
                     }
                 case "ct timeout", "ct expectation":
-                    let token = peek()
                     switch word() {
                     case "protocol", "l3proto":
                         let key = text(advance())
@@ -236,7 +244,7 @@ extension Parser {
                     case "dport", "size":
                         let key = text(advance())
                         numbers[key] = try number()
-                    default: throw peek().start == token.start ? unexpected() : unexpected()
+                    default: throw unexpected()
                     }
                 default: lines.append(try verbatimLine())
                 }

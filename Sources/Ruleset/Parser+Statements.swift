@@ -186,12 +186,14 @@ extension Parser {
     private func byteQuantity() throws -> (value: UInt64, scale: UInt64?) {
         let token = peek()
         // The scanner reads `10m` of `10mbytes` as a time.
-        if token.kind == .literal, text(token).hasSuffix("m"), let value = UInt64(text(token).dropLast()), isWord("bytes", 1) {
+        if token.kind == .literal, text(token).hasSuffix("m"), let value = UInt64(text(token).dropLast()), word(1).hasPrefix("bytes") {
             advance()
+            splitAtSlash()
             advance()
             return (value, 1024 * 1024)
         }
         let value = try number()
+        splitAtSlash()
         switch word() {
         case "bytes": advance(); return (value, 1)
         case "kbytes": advance(); return (value, 1024)

@@ -81,6 +81,15 @@ final class Parser {
         return true
     }
 
+    /// `bytes/second` is one word to the scanner: takes it apart at the slash.
+    func splitAtSlash() {
+        let token = peek()
+        guard token.kind == .word, let slash = lexer.source.bytes[token.start..<token.end].firstIndex(of: 47) else { return }
+        var parts = [Token(kind: .word, start: token.start, end: slash), Token(kind: .punctuation, start: slash, end: slash + 1, mark: .slash)]
+        if slash + 1 < token.end { parts.append(Token(kind: .word, start: slash + 1, end: token.end)) }
+        lookahead.replaceSubrange(0..<1, with: parts)
+    }
+
     func accept(_ mark: Token.Mark) -> Bool {
         guard peek().mark == mark else { return false }
         advance()

@@ -33,7 +33,6 @@ public struct Printer {
             if separator { printer.output += "\n" }
             separator = true
         }
-        if table.comment != nil || !flags.isEmpty { separator = table.comment != nil ? false : false }
         for kind in [ObjectKind.counter, .quota, .ctHelper, .limit, .ctTimeout, .secmark, .ctExpectation, .synproxy, .tunnel] {
             for object in table.objects where object.value.kind == kind {
                 gap(&self)
@@ -117,10 +116,13 @@ public struct Printer {
         }
         line(depth + 1, type)
         if set.prefersMemory { line(depth + 1, "policy memory") }
-        if let size = set.size { line(depth + 1, "size \(size)" + (set.elements.isEmpty || options.stateless && false ? "" : "\t# count \(set.elements.count)")) }
+        if let size = set.size { line(depth + 1, "size \(size)" + (set.elements.isEmpty ? "" : "\t# count \(set.elements.count)")) }
         let flags = flagNames(set)
         if !flags.isEmpty { line(depth + 1, "flags " + flags.joined(separator: ",")) }
-        if !set.statements.isEmpty { line(depth + 1, set.statements.map { writer.text($0, inSet: true) }.joined(separator: " ")) }
+        var bare = options
+        bare.stateless = true
+        let template = StatementWriter(options: bare, table: nil, depth: depth)
+        if !set.statements.isEmpty { line(depth + 1, set.statements.map { template.text($0, inSet: true) }.joined(separator: " ")) }
         if let timeout = set.timeout { line(depth + 1, "timeout " + TimeText.text(timeout)) }
         if let interval = set.gcInterval { line(depth + 1, "gc-interval " + TimeText.text(interval)) }
         if set.autoMerge { line(depth + 1, "auto-merge") }
@@ -144,7 +146,7 @@ public struct Printer {
     func elements(_ set: NamedSet, _ elements: [SetElement], _ writer: StatementWriter) -> String {
         // Numbers stand five in a line, IPv4 addresses two, everything else alone.
         var perLine = 1
-        if !set.isMap, !set.keyType.isConcatenation {
+        if !set.isMap, !set.keyType.isConcatenation, !elements.contains(where: { !$0.statements.isEmpty }) {
             switch set.keyType.basic {
             case .nfProto, .integer, .hexInteger, .arpOperation, .inetProtocol, .inetService, .tcpFlag, .dccpPacketType, .mark, .interfaceIndex, .interfaceType, .realm, .classID, .userID, .groupID,
                  .ctState, .ctDirection, .ctStatus, .icmpType, .icmpCode, .icmpv6Type, .icmpv6Code, .icmpxCode, .packetType, .deviceGroup, .dscp, .ecn, .fibAddressType, .boolean, .ctEvent, .igmpType:
@@ -166,14 +168,9 @@ public struct Printer {
     }
 
     public mutating func elementList(_ set: NamedSet, _ elements: [SetElement], depth: Int) {
-        let writer = StatementWriter(options: options, table: nil, depth: depth)
         var bare = set
         bare.elements = elements
-        let header = output
-        output = ""
         self.set(bare, depth: depth)
-        output = header + output
-        _ = writer
     }
 
     // MARK: Objects

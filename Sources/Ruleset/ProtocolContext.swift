@@ -10,6 +10,8 @@ struct ProtocolContext {
     var severalTransports = false
     /// The values that `icmp type` or `icmpv6 type` was compared with.
     var icmpTypes: [UInt128] = []
+    /// What `ether type` was compared with, when that is no link-layer protocol.
+    var etherTypeName: String?
 
     init(family: Family) {
         self.family = family
@@ -26,7 +28,7 @@ struct ProtocolContext {
     mutating func learn(_ left: Expression, _ value: UInt128) {
         switch left {
         case .meta(.l4proto, _): transport = transport ?? Protocols.transports.first { $0.number == value }?.name
-        case .meta(.nfproto, _): if network == nil { network = value == 2 ? "ip" : value == 10 ? "ip6" : nil }
+        case .meta(.nfproto, _): if let name = value == 2 ? "ip" : value == 10 ? "ip6" : nil { network = name }
         case .meta(.protocol, _):
             guard let name = Protocols.etherTypes.first(where: { $0.number == value })?.name else { return }
             if name == "vlan" { if link.isEmpty { link = ["ether"] } } else if network == nil { network = name }
@@ -37,7 +39,9 @@ struct ProtocolContext {
             guard header.key == field.field, let upper = header.upperName(value), let next = Protocols.named(upper) else { return }
             switch next.base {
             case .link: link.append(upper)
-            case .network: network = network ?? upper
+            case .network:
+                network = network ?? upper
+                if header.base == .link { etherTypeName = upper }
             default: transport = transport ?? upper
             }
         default: break
@@ -70,7 +74,7 @@ struct ProtocolContext {
                 link = ["ether"]
             }
             if header.name == "vlan", link.last != "vlan" {
-                if network != nil, family != .ip, family != .ip6, family != .arp { throw conflict("link", network ?? "") }
+                if etherTypeName != nil || network != nil, etherTypeName != nil || family != .ip, family != .ip6, family != .arp { throw conflict("link", network ?? "") }
                 matches.append(implied(.payload(PayloadField(base: .link, offset: 96, length: 16, proto: "ether", field: "type", type: Datatypes.make(.etherType))), 0x8100))
                 link.append("vlan")
             }

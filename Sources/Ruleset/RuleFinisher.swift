@@ -120,7 +120,7 @@ struct RuleFinisher {
             if let dependency = pending[layer], mayHide(dependency, proto, pending[1], statements) {
                 hide(dependency.index)
                 pending[layer] = nil
-                if layer == 2, proto == "icmp" || proto == "icmpv6", let network = pending[1], network.isMeta, network.index + 1 == dependency.index {
+                if layer == 2, proto == "icmp" || proto == "icmpv6", let network = pending[1], network.isMeta, network.index + 1 == dependency.index, network.proto == (proto == "icmp" ? "ip" : "ip6") {
                     hide(network.index)
                     pending[1] = nil
                 }

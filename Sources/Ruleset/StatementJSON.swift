@@ -43,7 +43,7 @@ struct StatementJSON {
 
     /// A flag mask as a list of its bits.
     private func flagList(_ expression: Expression) -> JSON {
-        guard case .constant(let value) = expression, case .object(let members) = self.value(value), let names = members.first?.value else { return self.expression(expression) }
+        guard case .constant(let value) = expression, case .dictionary(let members) = self.value(value), let names = members.first?.value else { return self.expression(expression) }
         return names
     }
 
@@ -114,7 +114,7 @@ struct StatementJSON {
     /// `a | b | c` is one list; flags within it are spread.
     private func operands(_ operation: BinaryOperator, _ expression: Expression) -> [JSON] {
         if case .binary(operation, let left, let right, _) = expression, operation == .or || operation == .and || operation == .xor { return operands(operation, left) + operands(operation, right) }
-        if operation == .or, case .constant(let value) = expression, case .object(let members) = self.value(value), let names = members.first?.value.items { return names }
+        if operation == .or, case .constant(let value) = expression, case .dictionary(let members) = self.value(value), let names = members.first?.value.items { return names }
         return [self.expression(expression)]
     }
 
@@ -160,7 +160,7 @@ struct StatementJSON {
             if let timeout = element.timeout { members.append(("timeout", .int(Int64(timeout / 1000)))) }
             if let expires = element.expires, !options.stateless { members.append(("expires", .int(Int64(expires / 1000)))) }
             if let comment = element.comment { members.append(("comment", .string(comment))) }
-            for statement in element.statements { if case .object(let inner) = json(statement) { members += inner } }
+            for statement in element.statements { if case .dictionary(let inner) = json(statement) { members += inner } }
             key = .object([("elem", .object(members))])
         }
         guard let data = element.data else { return key }
@@ -263,7 +263,7 @@ struct StatementJSON {
             members.append((update.data == nil ? "set" : "map", .string("@" + update.set)))
             if !update.statements.isEmpty { members.append(("stmt", .array(update.statements.map { json($0, template: true) }))) }
             return one(update.data == nil ? "set" : "map", .object(members))
-        case .object(let kind, let name): return one(kind.rawValue, expression(name))
+        case .dictionary(let kind, let name): return one(kind.rawValue, expression(name))
         case .flowAdd(let name): return one("flow", .object([("op", .string("add")), ("flowtable", .string("@" + name))]))
         case .queue(let queue):
             var members: [(key: String, value: JSON)] = [("num", expression(queue.target))]

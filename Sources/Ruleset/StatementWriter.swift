@@ -24,7 +24,7 @@ struct StatementWriter {
             return String(number)
         case .mark: return "0x" + Symbols.hex(number, 8)
         case .interfaceIndex:
-            if !numeric || true, let name = InterfaceNames.name(of: Int(truncatingIfNeeded: number)) { return "\"\(name)\"" }
+            if let name = InterfaceNames.name(of: Int(truncatingIfNeeded: number)) { return "\"\(name)\"" }
             return String(number)
         case .interfaceName, .string, .interfaceKind, .osfName: return "\"\(escaped(value))\""
         case .time: return numeric ? "\(number / 1000)s" : TimeText.text(UInt64(truncatingIfNeeded: number))
@@ -149,10 +149,10 @@ struct StatementWriter {
     private func operand(_ expression: Expression, _ operation: BinaryOperator, isRight: Bool = false) -> String {
         if case .binary(let inner, _, _, _) = expression {
             let own = Self.precedence[operation] ?? 0, below = Self.precedence[inner] ?? 0
-            if below < own || isRight && below == own && false { return "(\(self.expression(expression)))" }
+            if below < own { return "(\(self.expression(expression)))" }
             return self.expression(expression)
         }
-        if case .constant(let value) = expression, value.type.basic == .tcpFlag, value.number & (value.number &- 1) != 0 { return "(\(self.value(value)))" }
+        if case .constant(let value) = expression, value.type.basic == .tcpFlag, operation == .and || operation == .xor, value.number & (value.number &- 1) != 0 { return "(\(self.value(value)))" }
         return self.expression(expression)
     }
 
@@ -229,7 +229,7 @@ struct StatementWriter {
         case .match(let match): return self.match(match)
         case .verdict(let verdict): return self.verdict(verdict)
         case .verdictMap(let key, let source): return "\(expression(key)) vmap \(self.source(source))"
-        case .counter(let packets, let bytes): return options.stateless || inSet && packets == 0 && bytes == 0 && false ? "counter" : "counter packets \(packets) bytes \(bytes)"
+        case .counter(let packets, let bytes): return options.stateless ? "counter" : "counter packets \(packets) bytes \(bytes)"
         case .limit(let limit): return "limit " + Self.limit(limit, isObject: false)
         case .quota(let quota): return "quota " + Self.quota(quota, stateless: options.stateless)
         case .last(let used):
@@ -298,7 +298,7 @@ struct StatementWriter {
                 if case .binary(_, _, .constant, _) = match.left { return "\(left) == \(right(match.right))" }
                 return "\(left) == \(right(match.right))"
             }
-            if case .binary = match.left { if case .set = match.right {} else { return "\(left) == \(right(match.right))" } }
+            if case .binary = match.left { return "\(left) == \(right(match.right))" }
             return "\(left) \(right(match.right))"
         case .anyBit: return "\(left) \(anyBits(match.right))"
         case .noBit: return "\(left) ! \(anyBits(match.right))"

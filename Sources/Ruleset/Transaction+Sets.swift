@@ -262,6 +262,9 @@ extension Transaction {
         case .tunnel(let lines): return .tunnel(lines: lines)
         case .ctHelper(let type, let protocolName, let network):
             guard let type else { throw fail("missing helper type") }
+            // The helpers that Linux has; more than these it does not find either.
+            let known = ["amanda", "ftp", "tftp", "irc", "sip", "sane", "snmp", "snmp_trap", "pptp", "netbios-ns", "RAS", "Q.931", "H.245"]
+            if !known.contains(type) { throw kernel(Self.missing, node.location) }
             return .ctHelper(type: type, l4proto: try l4(protocolName), l3proto: try l3(network))
         case .ctTimeout(let protocolName, let network, let policy):
             let number = try l4(protocolName)
