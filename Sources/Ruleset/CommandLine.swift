@@ -19,6 +19,8 @@ public struct NFTCommandLine: Sendable {
     public var files: [String] = []
     public var command: [String] = []
     public var options = LoadOptions()
+    /// What `-f -` reads; nil: the process's standard input.
+    public var standardInput: String?
     /// A text to print instead of doing anything (`--help`, `--version`), or what is wrong with the arguments.
     public var message: String?
     public var failure: String?
@@ -145,7 +147,11 @@ public struct NFTCommandLine: Sendable {
         for file in files where result.exitStatus == 0 {
             let path = file == "-" ? "/dev/stdin" : file
             let data: Data?
-            if path == "/dev/stdin" { data = try? FileHandle.standardInput.readToEnd() ?? Data() } else { data = FileManager.default.contents(atPath: path) }
+            if path == "/dev/stdin" {
+                data = standardInput.map { Data($0.utf8) } ?? (try? FileHandle.standardInput.readToEnd() ?? Data())
+            } else {
+                data = FileManager.default.contents(atPath: RulesetValue.resolve(path, options))
+            }
             guard let data else {
                 result.errors += "\(path): Could not open file \"\(path)\": No such file or directory\n"
                 result.exitStatus = 1

@@ -32,6 +32,8 @@ public struct LoadOptions: Sendable {
     public var includePaths: [String] = []
     /// Variables from the command line (`-D`).
     public var defines: [(name: String, value: String)] = []
+    /// Where relative paths start, when that is not the process's own folder.
+    public var workingDirectory: String?
     public init(interfaces: [String]? = nil) { self.interfaces = interfaces }
 }
 
@@ -53,6 +55,12 @@ extension RulesetValue {
         transaction.run(commands)
         let failed = transaction.diagnostics.contains { $0.severity == .error }
         return (LoadResult(value: failed ? self : transaction.value, diagnostics: transaction.diagnostics), transaction.listings)
+    }
+
+    /// A path as the working directory makes it.
+    static func resolve(_ path: String, _ options: LoadOptions) -> String {
+        guard let folder = options.workingDirectory, !path.hasPrefix("/") else { return path }
+        return folder + "/" + path
     }
 
     /// A file as one transaction on an empty ruleset.

@@ -239,13 +239,14 @@ final class Parser {
             if hasWildcard {
                 var result = glob_t()
                 defer { globfree(&result) }
-                if glob(candidate, 0, nil, &result) == 0 {
+                if glob(RulesetValue.resolve(candidate, options), 0, nil, &result) == 0 {
                     for index in 0..<Int(result.gl_pathc) { if let path = result.gl_pathv[index] { files.append(String(cString: path)) } }
                 }
                 if files.isEmpty { continue }
             } else {
-                guard FileManager.default.fileExists(atPath: candidate) else { continue }
-                files = [candidate]
+                let path = RulesetValue.resolve(candidate, options)
+                guard FileManager.default.fileExists(atPath: path) else { continue }
+                files = [path]
             }
             for file in files {
                 var isFolder: ObjCBool = false

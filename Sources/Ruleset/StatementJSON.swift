@@ -263,7 +263,7 @@ struct StatementJSON {
             members.append((update.data == nil ? "set" : "map", .string("@" + update.set)))
             if !update.statements.isEmpty { members.append(("stmt", .array(update.statements.map { json($0, template: true) }))) }
             return one(update.data == nil ? "set" : "map", .object(members))
-        case .dictionary(let kind, let name): return one(kind.rawValue, expression(name))
+        case .object(let kind, let name): return one(kind.rawValue, expression(name))
         case .flowAdd(let name): return one("flow", .object([("op", .string("add")), ("flowtable", .string("@" + name))]))
         case .queue(let queue):
             var members: [(key: String, value: JSON)] = [("num", expression(queue.target))]

@@ -1,6 +1,7 @@
 // The command: argument parsing and wiring only.
 import ArgumentParser
 import Dataplane
+import Foundation
 
 @main
 struct Needletail: AsyncParsableCommand {
@@ -14,5 +15,14 @@ struct Needletail: AsyncParsableCommand {
             Exit codes: 0 success, 1 the input is wrong, 2 the machine cannot do it, 64 the command line is wrong.
             """,
         version: Version.text,
-        subcommands: [RunCommand.self, ReplayCommand.self, Check.self, Show.self, Bench.self])
+        subcommands: [RunCommand.self, ReplayCommand.self, Check.self, Show.self, Bench.self, NFT.self])
+
+    /// Under the name `nft` the whole command line is nft's; so is what follows `needletail nft`.
+    static func main() async {
+        let words = CommandLine.arguments
+        let name = words.first?.split(separator: "/").last ?? ""
+        if name == "nft" { exit(NFT.run(Array(words.dropFirst()))) }
+        if words.count > 1, words[1] == "nft" { exit(NFT.run(Array(words.dropFirst(2)))) }
+        await main(nil)
+    }
 }
