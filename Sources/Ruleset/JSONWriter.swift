@@ -105,11 +105,7 @@ struct JSONWriter {
         if let comment = set.comment { members.append(("comment", .string(comment))) }
         switch set.data {
         case .value(let type)?:
-            if let expression = set.dataExpression {
-                members.append(("map", .object([("typeof", writer.expression(expression))])))
-            } else {
-                members.append(("map", named(type)))
-            }
+            members.append(("map", named(type)))
         case .verdict?: members.append(("map", .string("verdict")))
         case .object(let kind)?: members.append(("map", .string(kind.rawValue)))
         case nil: break

@@ -74,7 +74,8 @@ struct ProtocolContext {
                 link = ["ether"]
             }
             if header.name == "vlan", link.last != "vlan" {
-                if etherTypeName != nil || network != nil, etherTypeName != nil || family != .ip, family != .ip6, family != .arp { throw conflict("link", network ?? "") }
+                let hasOneFamily = family == .ip || family == .ip6 || family == .arp
+                if etherTypeName != nil || network != nil && !hasOneFamily { throw conflict("link", network ?? "") }
                 matches.append(implied(.payload(PayloadField(base: .link, offset: 96, length: 16, proto: "ether", field: "type", type: Datatypes.make(.etherType))), 0x8100))
                 link.append("vlan")
             }

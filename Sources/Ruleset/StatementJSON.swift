@@ -18,7 +18,7 @@ struct StatementJSON {
             if !options.numericProtocol, let name = Symbols.name(number, .inetProtocol) { return .string(name) }
             return integer
         case .interfaceName, .string, .interfaceKind, .osfName: return .string(value.text)
-        case .interfaceIndex: return InterfaceNames.name(of: Int(truncatingIfNeeded: number)).map { .string($0) } ?? integer
+        case .interfaceIndex: return .string(InterfaceNames.name(of: Int(truncatingIfNeeded: number)) ?? String(number))
         case .deviceGroup, .realm, .date, .hour, .day, .cgroupV2, .userID, .groupID:
             let text = writer.value(value)
             return text.hasPrefix("\"") ? .string(String(text.dropFirst().dropLast())) : integer
@@ -73,7 +73,7 @@ struct StatementJSON {
             if flags.contains(.mark) { names.append(.string("mark")) }
             if flags.contains(.iif) { names.append(.string("iif")) }
             if flags.contains(.oif) { names.append(.string("oif")) }
-            return object("fib", [("result", .string(result.rawValue)), ("flags", .array(names))])
+            return object("fib", [("result", .string(result == .check ? FIBResult.oif.rawValue : result.rawValue)), ("flags", .array(names))])
         case .route(let key, let family, _):
             var members: [(key: String, value: JSON)] = [("key", .string(key.rawValue))]
             if key == .nexthop, let family { members.append(("family", .string(family.rawValue))) }
@@ -320,9 +320,9 @@ struct StatementJSON {
         }
         switch kind {
         case .tcpReset: return .object([("type", .string("tcp reset"))])
-        case .icmp(let number): return table?.family == .ip && number == 3 ? .null : code("icmp", number, .icmpCode)
-        case .icmpv6(let number): return table?.family == .ip6 && number == 4 ? .null : code("icmpv6", number, .icmpv6Code)
-        case .icmpx(let number): return number == 1 ? .null : code("icmpx", number, .icmpxCode)
+        case .icmp(let number): return code("icmp", number, .icmpCode)
+        case .icmpv6(let number): return code("icmpv6", number, .icmpv6Code)
+        case .icmpx(let number): return code("icmpx", number, .icmpxCode)
         }
     }
 

@@ -21,8 +21,8 @@ struct Needletail: AsyncParsableCommand {
     static func main() async {
         let words = CommandLine.arguments
         let name = words.first?.split(separator: "/").last ?? ""
-        if name == "nft" { exit(NFT.run(Array(words.dropFirst()))) }
-        if words.count > 1, words[1] == "nft" { exit(NFT.run(Array(words.dropFirst(2)))) }
+        if name == "nft" { Foundation.exit(NFT.run(Array(words.dropFirst()))) }
+        if words.count > 1, words[1] == "nft" { Foundation.exit(NFT.run(Array(words.dropFirst(2)))) }
         await main(nil)
     }
 }

@@ -1,0 +1,50 @@
+// Transactions: all or nothing, handles, references.
+import Testing
+@testable import Ruleset
+
+@Suite struct TransactionTests {
+    private func base() -> RulesetValue { RulesetValue().applying(text: "table ip t {\nchain a {\naccept\ndrop\n}\nchain b {\njump a\n}\n}\n").value }
+
+    @Test func anErrorChangesNothing() {
+        let result = base().applying(text: "add chain ip t new\nadd rule ip t missing accept\n")
+        #expect(!result.isAccepted)
+        #expect(result.value.table(.ip, "t")?.chain("new") == nil)
+    }
+
+    @Test func insertAtIndexReplaceAndDelete() throws {
+        let value = base().applying(text: "insert rule ip t a index 1 counter\n").value
+        let rules = try #require(value.table(.ip, "t")?.chain("a")?.rules)
+        #expect(rules.count == 3)
+        let handle = rules[1].handle
+        let replaced = value.applying(text: "replace rule ip t a handle \(handle) return\n")
+        #expect(replaced.value.table(.ip, "t")?.chain("a")?.rules[1].handle == handle)
+        let gone = replaced.value.applying(text: "delete rule ip t a handle \(handle)\n")
+        #expect(gone.value.table(.ip, "t")?.chain("a")?.rules.count == 2)
+    }
+
+    @Test(arguments: [
+        ("delete chain ip t a", false), ("delete chain ip t b", true), ("create table ip t", false), ("add table ip t", true), ("destroy table ip x", true), ("delete table ip x", false),
+        ("rename chain ip t a z", true), ("add rule ip t a jump b", false), ("add chain ip t a { type filter hook input priority 0; }", false), ("flush ruleset", true),
+    ])
+    func command(_ text: String, accepted: Bool) { #expect(base().applying(text: text + "\n").isAccepted == accepted) }
+
+    @Test func overlapIsRefusedUnlessMerged() {
+        func load(_ merge: String) -> LoadResult {
+            RulesetValue().applying(text: "table ip t { set s { type ipv4_addr; flags interval; \(merge) elements = { 10.0.0.0/8, 10.1.0.0/16, 11.0.0.0/8 }; }\n}\n")
+        }
+        #expect(!load("").isAccepted)
+        #expect(load("auto-merge;").value.table(.ip, "t")?.set("s")?.elements.count == 1)
+    }
+
+    @Test func jsonThereAndBack() {
+        let text = "table inet t {\n\tchain c {\n\t\ttcp dport { 22, 80-90 } ct state new counter packets 0 bytes 0 accept\n\t}\n}\n"
+        var value = RulesetValue()
+        _ = value
+        let loaded = RulesetValue().applying(bytes: Array((text + "list ruleset\n").utf8), name: "x", options: LoadOptions())
+        let json = JSONWriter(options: PrintOptions()).text(loaded.listings)
+        value = RulesetValue().applying(json: Array(json.utf8), name: "x", options: LoadOptions()).result.value
+        var printer = Printer()
+        printer.ruleset(value)
+        #expect(printer.output == text)
+    }
+}
