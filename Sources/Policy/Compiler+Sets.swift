@@ -170,7 +170,7 @@ extension Compiler {
         switch verdict {
         case .accept: op = .accept
         case .drop: op = .drop
-        case .continue: op = .continueWithNextRule
+        case .continue: op = .resume
         case .return: op = .returnToCaller
         case .jump(let name):
             op = .jump

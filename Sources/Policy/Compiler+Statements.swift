@@ -64,7 +64,7 @@ extension Compiler {
         switch verdict {
         case .accept: emit(Instruction(.accept))
         case .drop: emit(Instruction(.drop))
-        case .continue: emit(Instruction(.continueWithNextRule))
+        case .continue: emit(Instruction(.resume))
         case .return: emit(Instruction(.returnToCaller))
         case .jump(let name), .goto(let name):
             var op = Opcode.goTo

@@ -76,6 +76,7 @@ extension Program {
                     if depth == 0 { return end(chain, &context) }
                     depth &-= 1
                     pc = instructions + Int(stack[depth])
+                case .resume: pc += 1
                 default: pc = instructions + Int(pc.pointee.next)
                 }
                 continue
@@ -100,9 +101,7 @@ extension Program {
                 depth &-= 1
                 pc = instructions + Int(stack[depth])
                 continue
-            case .continueWithNextRule:
-                pc = instructions + Int(pc.pointee.next)
-                continue
+            case .resume: passes = true
 
             case .classify:
                 pc = instructions + Int(classify(Int(pc.pointee.x), &context))

@@ -23,7 +23,7 @@ enum Opcode: UInt8 {
     case setContains, setLacks, mapLookup, verdictMap, dynamicSet, objectMap
     // Verdicts.
     case classify, nextCandidate
-    case accept, drop, jump, goTo, returnToCaller, continueWithNextRule, endOfChain
+    case accept, drop, jump, goTo, returnToCaller, resume, endOfChain
     // Stateful statements.
     case counter, limit, quota, connectionLimit, last
     // Effects.

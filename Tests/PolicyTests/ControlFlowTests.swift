@@ -53,10 +53,16 @@ import Testing
         #expect(nested(17).run(.udp()) == .error)
     }
 
-    @Test func continueGoesToTheNextRule() {
+    @Test func continueGoesOnInItsRule() {
+        // NFT_CONTINUE is what every expression returns: the rule's next statement runs.
         let compiled = compile(ruleset([[.verdict(.continue), counter], [counter]]))
         #expect(compiled.run(.udp()) == .accept)
-        #expect(counts(compiled) == [0, 1])
+        #expect(counts(compiled) == [1, 1])
+        let elements = [SetElement(key: value(53, Types.port), data: .verdict(.continue))]
+        let map = AnonymousSet(keyType: Types.port, dataType: Datatype(.verdict, bits: 64, byteOrder: .host), isInterval: false, elements: elements)
+        let mapped = compile(ruleset([[.verdictMap(key: .payload(Fields.destinationPort), .anonymous(map)), counter]]))
+        for number in [53, 54] as [UInt16] { #expect(mapped.run(.udp(1, number)) == .accept) }
+        #expect(counts(mapped) == [1])
     }
 
     @Test func verdictMapJumpsAndItsMissGoesOn() {
