@@ -5,6 +5,14 @@ import Wire
 @testable import Conntrack
 
 @Suite struct TableTests {
+    @Test func everyWindowHasACacheLine() {
+        #expect(MemoryLayout<TCPWindowPair>.size == 64)
+        #expect(ConnectionTracker.stride == 320)
+        #expect(MemoryLayout<Connection>.offset(of: \.window) == 0)
+        let tracker = TestTracker(seed: 1)
+        #expect(UInt(bitPattern: tracker.tracker.poolBase) % 64 == 0)
+    }
+
     @Test func unconfirmedConnectionsAreNotFound() {
         let tracker = TestTracker(seed: 1)
         let first = TestPacket.udp(client, 1, server, 2)
