@@ -65,9 +65,7 @@ extension Runtime {
         }
     }
 
-    public func configuration() async -> String {
-        (try? String(contentsOfFile: configurationValue.file, encoding: .utf8)) ?? ""
-    }
+    public func configuration() async -> String { configurationValue.toml }
 
     /// Reads the ruleset file again and puts it in force as one change; on an error everything stays as it was.
     public func reload() async -> CommandResult {
@@ -93,7 +91,30 @@ extension Runtime {
         }
     }
 
-    public func nft(_ request: NftRequest) async -> CommandResult { CommandResult() }
+    /// Runs nft's arguments against the ruleset in force; what they change is in force when this returns, all of it or
+    /// nothing. A listing changes nothing and recompiles nothing.
+    public func nft(_ request: NftRequest) async -> CommandResult {
+        var line = NFTCommandLine(arguments: request.arguments)
+        guard !line.interactive else { return CommandResult(standardError: "nft -i is not served over the control socket; give commands or -f FILE\n", exitCode: 1) }
+        line.standardInput = request.standardInput ?? ""
+        line.options.interfaces = assembly.ruleset.interfaces.map(\.name)
+        line.options.workingDirectory = request.workingDirectory
+        let command = line
+        let changes = !command.check && (!command.files.isEmpty || command.command.first != "list")
+        return await perform { [self] core in
+            let now = Clock.nanoseconds
+            core.settle(now: now)
+            let live = assembly.ruleset
+            var value = live.compiled.currentValue(now: now)
+            let result = command.run(on: &value)
+            if changes, result.exitStatus == 0 {
+                let compiled = CompiledRuleset(value, interfaces: live.interfaces, previous: live.compiled, seed: UInt64.random(in: .min ... .max), now: now)
+                live.adopt(value, compiled)
+                core.path.pointee.adopt(compiled)
+            }
+            return CommandResult(standardOutput: result.output, standardError: result.errors, exitCode: result.exitStatus)
+        }
+    }
 }
 
 extension ConnectionReport {
