@@ -148,7 +148,7 @@ public indirect enum Expression: Sendable {
     case constant(Value)
     /// The value with its low `type.bits - length` bits zero. For strings (`eth*`), the length counts the fixed bits.
     case prefix(Value, length: Int)
-    /// Inclusive.
+    /// Inclusive. For `meta hour` the first may be larger: the range then passes midnight (UTC).
     case range(Value, Value)
     /// Values of a bit mask type, `established,related`: any of them.
     case flags([Value])

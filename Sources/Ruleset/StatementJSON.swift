@@ -215,6 +215,8 @@ struct StatementJSON {
         case .match(let match):
             var operation = match.operation.rawValue
             if match.operation == .noBit { operation = "!" }
+            // Hours that pass midnight.
+            if match.operation == .equal, case .range(let low, let high) = match.right, low.number > high.number { operation = "in" }
             var right = match.operation == .anyBit || match.operation == .noBit ? flagList(match.right) : expression(match.right)
             if case .fib(_, .check, _) = match.left, case .constant(let value) = match.right { right = .bool(value.number != 0) }
             return one("match", .object([("op", .string(operation)), ("left", expression(match.left)), ("right", right)]))
