@@ -435,7 +435,9 @@ final class Evaluator {
                 guard let value = Self.isConstant(try constant(item, type)) else { throw fail("Second argument of list must be constant", item) }
                 values.append(value)
             }
-            return .flags(values)
+            // Listed by bit, each once.
+            values.sort { $0.number < $1.number }
+            return .flags(values.enumerated().filter { $0.offset == 0 || values[$0.offset - 1] != $0.element }.map(\.element))
         case .concatenation(let parts):
             guard type.isConcatenation, parts.count == type.components.count else {
                 throw type.isConcatenation && parts.count < type.components.count ? mismatch(type, node) : fail("unexpected concat component, expecting \(type.parts.count) parts", node)

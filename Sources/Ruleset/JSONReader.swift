@@ -40,7 +40,7 @@ struct JSONReader {
             if let version = body["json_schema_version"]?.integer, version > 1 { throw fail("Schema version \(version) not supported, maximum supported version is 1") }
             return []
         }
-        guard let operation = CommandOperation(rawValue: name) else { return try [add(.add, name, body)] }
+        guard let operation = CommandOperation(rawValue: name) else { return try [add(.add, name, body, isListing: true)] }
         guard case .dictionary(let inner) = body, let (kind, value) = inner.first.map({ ($0.key, $0.value) }) else { throw fail("command '\(name)' needs an object") }
         switch operation {
         case .add, .create, .insert, .replace: return try [add(operation, kind, value)]
@@ -98,7 +98,7 @@ struct JSONReader {
         }
     }
 
-    private func add(_ operation: CommandOperation, _ kind: String, _ value: JSON) throws -> Command {
+    private func add(_ operation: CommandOperation, _ kind: String, _ value: JSON, isListing: Bool = false) throws -> Command {
         func made(_ subject: CommandSubject) -> Command { Command(operation: operation, subject: subject, location: place) }
         switch kind {
         case "table":
@@ -124,7 +124,8 @@ struct JSONReader {
             var target = try self.target(value)
             target.name = value["chain"]?.text ?? ""
             var position = RulePosition.none
-            if let handle = value["handle"]?.integer { position = .handle(handle, place) }
+            // In a listing the handle is the rule's own, not a place.
+            if !isListing, let handle = value["handle"]?.integer { position = .handle(handle, place) }
             if let index = value["index"]?.integer { position = .index(index, place) }
             guard let statements = value["expr"]?.items else { throw fail("Parsing rule object: expr is missing") }
             return made(.rule(target, RuleNode(statements: try statements.map { try JSONStatementReader(reader: self).statement($0) }, comment: value["comment"]?.text, location: place), position))

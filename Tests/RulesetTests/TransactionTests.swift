@@ -38,11 +38,9 @@ import Testing
 
     @Test func jsonThereAndBack() {
         let text = "table inet t {\n\tchain c {\n\t\ttcp dport { 22, 80-90 } ct state new counter packets 0 bytes 0 accept\n\t}\n}\n"
-        var value = RulesetValue()
-        _ = value
         let loaded = RulesetValue().applying(bytes: Array((text + "list ruleset\n").utf8), name: "x", options: LoadOptions())
         let json = JSONWriter(options: PrintOptions()).text(loaded.listings)
-        value = RulesetValue().applying(json: Array(json.utf8), name: "x", options: LoadOptions()).result.value
+        let value = RulesetValue().applying(json: Array(json.utf8), name: "x", options: LoadOptions()).result.value
         var printer = Printer()
         printer.ruleset(value)
         #expect(printer.output == text)
