@@ -1,0 +1,157 @@
+// What a wrong ruleset is told, and where: position and text of the first message, as nft 1.0.6 and 1.1.6 give them or
+// close to it (docs/nft.md says where not).
+import Testing
+
+@testable import Ruleset
+
+/// A rule in a chain that exists; it stands in line 3, from column 17 on.
+private func rule(_ text: String) -> String { "add table ip t\nadd chain ip t c\nadd rule ip t c \(text)\n" }
+
+@Suite struct MessageTests {
+    @Test(arguments: [
+        (rule("ip saddr 1.2.3.400 accept"), "3:26-34: Could not resolve hostname: Name or service not known"),
+        (rule("ip saddr 1.2.3.0/33 accept"), "3:26-35: Prefix length 33 is invalid for type of 32 bits width"),
+        (rule("ip saddr 1.2.3.9-1.2.3.4 drop"), "3:26-40: Range negative size"),
+        (rule("tcp dport 70000"), "3:27-31: Service out of range"),
+        (rule("tcp dport nosuchservice"), "3:27-39: Could not resolve service: Servname not supported for ai_socktype"),
+        (rule("tcp dport 90-80"), "3:27-31: Range negative size"),
+        (rule("tcp dport ssh udp dport 53"), "3:31-39: conflicting transport layer protocols specified: tcp vs. udp"),
+        (rule("ip protocol nosuch accept"), "3:29-34: Could not resolve protocol name"),
+        (rule("ip6 saddr ::1 accept"), "3:17-25: conflicting network layer protocols specified: ip vs. ip6"),
+        (rule("ip saddr @missing drop"), "3:27-33: syntax error, unexpected missing, expecting string"),
+        (rule("ip daddr $nothing drop"), "3:27-33: unknown identifier 'nothing'"),
+        (rule("jump missing"), "3:22-28: syntax error, unexpected missing, expecting string"),
+        (rule("goto missing"), "3:22-28: syntax error, unexpected missing, expecting string"),
+        (rule("accept accept"), "3:24-29: Statement after terminal statement has no effect"),
+        (rule("drop counter"), "3:22-28: Statement after terminal statement has no effect"),
+        (rule("dnat to 1.1.1.1:80"), "3:33-34: transport protocol mapping is only valid after transport protocol match"),
+        (rule("snat to ::1"), "3:25-27: Could not resolve hostname: Name or service not known"),
+        (rule("dnat to :80"), "3:26-27: transport protocol mapping is only valid after transport protocol match"),
+        (rule("masquerade to :1-70000"), "3:34-38: Service out of range"),
+        (rule("redirect to 80"), "3:29-30: transport protocol mapping is only valid after transport protocol match"),
+        (rule("udp dport 1 reject with tcp reset"), "3:29-49: tcp reset can only be used with tcp"),
+        (rule("reject with icmp nosuch"), "3:34-39: Could not parse icmp code expression; did you mean one of net-unreachable, host-unreachable, prot-unreachable, port-unreachable, frag-needed, net-prohibited, host-prohibited, admin-prohibited?"),
+        (rule("reject with icmpv6 no-route"), "3:17-43: conflicting network protocol specified"),
+        (rule("limit rate 0/second"), "3:28-28: limit rate must be > 0"),
+        (rule("limit rate 5/fortnight"), "3:30-38: syntax error, unexpected string"),
+        (rule("limit rate 5/second burst 0 packets"), "3:43-43: packet limit burst must be > 0"),
+        (rule("log level loud"), "3:21-30: invalid log level"),
+        (rule("ct state wrong"), "3:26-30: Could not parse conntrack state expression; did you mean one of invalid, established, related, new, untracked?"),
+        (rule("ct state new,wrong"), "3:30-34: Could not parse conntrack state expression; did you mean one of invalid, established, related, new, untracked?"),
+        (rule("ct mark set 1 .. 2"), "3:32-32: syntax error, unexpected ."),
+        (rule("meta mark set"), "3:30-30: syntax error, unexpected newline"),
+        (rule("meta nosuch 1"), "3:22-27: unknown meta key"),
+        (rule("iifname \"\""), "3:25-26: Empty string is not allowed"),
+        (rule("iifname \"averyveryverylonginterface\""), "3:25-52: String exceeds maximum length of 16"),
+        (rule("iifname \"*\""), "3:25-27: All-wildcard strings are not supported"),
+        (rule("icmp type nosuch"), "3:27-32: Could not parse ICMP type expression; did you mean one of echo-reply, destination-unreachable, source-quench, redirect, echo-request, router-advertisement, router-solicitation, time-exceeded, parameter-problem, timestamp-request, timestamp-reply, info-request, info-reply, address-mask-request, address-mask-reply?"),
+        (rule("icmpv6 type 300"), "3:29-31: Value 300 exceeds valid range 0-255"),
+        (rule("ip ttl 300"), "3:24-26: Value 300 exceeds valid range 0-255"),
+        (rule("ip dscp 64"), "3:25-26: Value 64 exceeds valid range 0-63"),
+        (rule("ip dscp nosuch"), "3:25-30: Could not parse Differentiated Services Code Point expression; did you mean one of cs0, cs1, cs2, cs3, cs4, cs5, cs6, cs7, df, be, lephb, af11, af12, af13, af21, af22, af23, af31, af32, af33?"),
+        (rule("tcp flags wrong"), "3:27-31: Could not parse TCP flag expression; did you mean one of fin, syn, rst, psh, ack, urg, ecn, cwr?"),
+        (rule("tcp flags & 300 == 1"), "3:29-31: Value 300 exceeds valid range 0-255"),
+        (rule("ip saddr { } drop"), "3:26-28: Set is empty"),
+        (rule("tcp dport { 1, abc }"), "3:32-34: Could not resolve service: Servname not supported for ai_socktype"),
+        (rule("tcp dport vmap { 1 : accept, 2 }"), "3:46-46: missing map data"),
+        (rule("tcp dport vmap { 1 : jump nowhere }"), "3:17-51: Could not process rule: No such file or directory"),
+        (rule("meta mark set tcp dport map { 1 : 2, 3 : drop }"), "3:58-61: datatype mismatch, expected packet mark, expression has type netfilter verdict"),
+        (rule("ip saddr . tcp dport { 1.1.1.1 }"), "3:40-46: datatype mismatch, expected concatenation of (IPv4 address, internet network service)"),
+        (rule("ip saddr . tcp dport 1.1.1.1"), "3:38-44: datatype mismatch, expected concatenation of (IPv4 address, internet network service)"),
+        (rule("counter packets x"), "3:33-33: syntax error, unexpected string, expecting number"),
+        (rule("counter name missing"), "3:30-36: Could not process rule: No such file or directory"),
+        (rule("quota over 5"), "3:29-29: syntax error, unexpected newline"),
+        (rule("comment \"a\" accept"), "3:29-34: syntax error, unexpected accept"),
+        (rule("meta l4proto tcp udp dport 1"), "3:34-42: conflicting transport layer protocols specified: tcp vs. udp"),
+        (rule("ip id 70000"), "3:23-27: Value 70000 exceeds valid range 0-65535"),
+        (rule("ip length abc"), "3:27-29: Could not parse integer"),
+        (rule("vlan id 5000"), "3:25-28: Value 5000 exceeds valid range 0-4095"),
+        (rule("ct count over 5 6"), "3:34-34: syntax error, unexpected newline"),
+        (rule("notrack 5"), "3:26-26: syntax error, unexpected newline"),
+        (rule("numgen inc mod 0 1"), "3:17-32: modulus must be greater than 0"),
+        (rule("meta hour \"25:00\""), "3:27-33: Can't parse HH:MM[:SS] input"),
+        (rule("meta day \"Someday\""), "3:26-34: Could not parse Day of week of packet reception; did you mean ...?"),
+        (rule("meta time \"yesterday\""), "3:27-37: Error parsing date"),
+        (rule("flow add @missing"), "3:27-33: syntax error, unexpected missing, expecting string"),
+        (rule("set 5"), "3:17-19: invalid expression"),
+        (rule("fwd to \"eth0\""), "3:17-29: unsupported family"),
+        (rule("dup to 1.1.1.1 device"), "3:38-38: syntax error, unexpected newline"),
+        (rule("tproxy to :5"), "3:17-28: Transparent proxy support requires transport protocol match"),
+        (rule("@th,0,200 1"), "3:17-25: raw payload length must not exceed 128 bits"),
+        (rule("@xx,0,8 1"), "3:20-20: syntax error, unexpected comma"),
+        (rule("ip saddr & 1.1.1.1"), "3:35-35: syntax error, unexpected newline"),
+        (rule("tcp dport > 5 6"), "3:32-32: syntax error, unexpected newline"),
+        (rule("ip saddr != accept"), "3:29-34: syntax error, unexpected accept"),
+        (rule("meta mark and 1 == 2 accept extra"), "3:50-50: syntax error, unexpected newline"),
+        (rule("queue num 70000"), "3:27-31: Value 70000 exceeds valid range 0-65535"),
+        (rule("synproxy mss 70000"), "3:26-28: mss is too large"),
+        (rule("ip saddr 1.1.1.1 ip6 saddr ::1"), "3:34-42: conflicting network layer protocols specified: ip vs. ip6"),
+        (rule("ether saddr 00:11:22:33:44"), "3:34-34: syntax error, unexpected colon"),
+        (rule("}"), "3:17-17: syntax error, unexpected '}'"),
+        (rule("accept }"), "3:24-24: syntax error, unexpected '}'"),
+        (rule("tcp dport 5 {"), "4:1-1: syntax error, unexpected end of file"),
+        (rule("\"unterminated"), "3:17-17: syntax error, unexpected junk"),
+        ("add rule ip missing c accept\n", "1:13-19: syntax error, unexpected missing, expecting string"),
+        ("add table ip t\nadd rule ip t missing accept\n", "2:15-21: syntax error, unexpected missing, expecting string"),
+        ("create table ip t\ncreate table ip t\n", "2:17-17: Could not process rule: File exists"),
+        ("delete table ip t\n", "1:17-17: No such file or directory"),
+        ("add table nosuch t\n", "1:18-18: syntax error, unexpected string"),
+        ("add table ip t\nadd chain ip t c { type filter hook nosuch priority 0; }\n", "2:37-42: unknown chain hook"),
+        ("add table ip t\nadd chain ip t c { type nosuch hook input priority 0; }\n", "2:25-30: unknown chain type"),
+        ("add table ip t\nadd chain ip t c { type filter hook input priority nosuch; }\n", "2:52-57: invalid priority expression value in this context."),
+        ("add table ip t\nadd chain ip t c { type nat hook prerouting priority -300; }\n", "2:16-16: Could not process rule: Operation not supported"),
+        ("add table ip t\nadd chain ip t c { type filter hook input priority 0; policy reject; }\n", "2:62-67: syntax error, unexpected string"),
+        ("add table ip t\nadd chain ip t c { type filter hook ingress priority 0; }\n", "2:37-43: The ip family does not support this hook"),
+        ("add table ip t\nadd chain ip t c { type route hook input priority 0; }\n", "2:16-16: Could not process rule: Operation not supported"),
+        ("add table ip t\nadd chain ip t a\nadd chain ip t b\nadd rule ip t a jump b\nadd rule ip t b jump a\n", "5:17-22: Could not process rule: Too many levels of symbolic links"),
+        ("add table ip t\nadd chain ip t a\nadd chain ip t b\nadd rule ip t a jump b\ndelete chain ip t b\n", "5:19-19: Could not process rule: Device or resource busy"),
+        ("add table ip t\nadd chain ip t c { type filter hook input priority 0; }\nadd chain ip t c { type filter hook input priority 10; }\n", "3:16-16: Could not process rule: File exists"),
+        ("add table ip t\nadd set ip t s { type ipv4_addr; elements = { 10.0.0.0/8 } }\n", "2:47-56: You must add 'flags interval' to your set declaration if you want to add prefix elements"),
+        ("add table ip t\nadd set ip t s { type nosuch; }\n", "2:23-28: unknown datatype nosuch"),
+        ("add table ip t\nadd set ip t s { type ipv4_addr; flags nosuch; }\n", "2:40-45: syntax error, unexpected string"),
+        ("add table ip t\nadd set ip t s { type ipv4_addr; flags interval; elements = { 10.0.0.0/8, 10.1.0.0/16 } }\n", "2:61-87: conflicting intervals specified"),
+        ("add table ip t\nadd map ip t m { type ipv4_addr; }\n", "2:14-14: map definition does not specify mapping data type"),
+        ("add table ip t\nadd set ip t s { flags interval; }\n", "2:14-14: set definition does not specify key"),
+        ("add table ip t\nadd set ip t s { type ipv4_addr : verdict; }\n", "2:14-14: set definition cannot have a data type: use map"),
+        ("add table ip t\nadd set ip t s { type ipv4_addr; size 1; elements = { 1.1.1.1, 2.2.2.2 } }\n", "2:53-72: Could not process rule: Too many open files in system"),
+        ("add table ip t\nadd set ip t s { type ipv4_addr; }\nadd element ip t s { 1.1.1.1/33 }\n", "3:22-31: Prefix length 33 is invalid for type of 32 bits width"),
+        ("add table ip t\nadd set ip t s { type ipv4_addr; }\nadd element ip t missing { 1.1.1.1 }\n", "3:18-24: syntax error, unexpected missing, expecting string"),
+        ("add table ip t\nadd set ip t s { type ipv4_addr; }\ndelete element ip t s { 1.1.1.1 }\n", "3:25-31: Could not process rule: No such file or directory"),
+        ("include \"/nonexistent/file.nft\"\n", "1:9-31: File not found: /nonexistent/file.nft"),
+        ("define x = \nadd table ip t\n", "1:12-12: syntax error, unexpected newline"),
+        ("undefine y\n", "1:10-10: undefined symbol 'y'"),
+        ("nosuch command\n", "1:1-6: syntax error, unexpected string"),
+        ("table ip t { chain c { accept\n", "2:1-1: syntax error, unexpected end of file"),
+        ("table ip t { chain c { type filter hook input priority 0 } }\n", "1:58-58: syntax error, unexpected '}'"),
+        ("table ip t { nosuch }\n", "1:14-19: syntax error, unexpected string"),
+        ("add chain ip t\n", "1:15-15: syntax error, unexpected newline"),
+        ("add table ip t extra\n", "1:16-20: syntax error, unexpected string"),
+        ("add table ip t\nadd counter ip t\n", "2:17-17: syntax error, unexpected newline"),
+        ("add table ip t\nadd quota ip t q { nosuch }\n", "2:20-25: syntax error, unexpected string, expecting number"),
+        ("add table ip t\nadd flowtable ip t f { hook forward priority 0; devices = { lo }; }\n", "2:20-20: unknown chain hook"),
+        ("delete rule ip t c handle 5\n", "1:16-16: No such file or directory"),
+        ("add table ip t\nadd chain ip t c\ndelete rule ip t c handle 99\n", "3:20-28: Could not process rule: No such file or directory"),
+        ("add table ip t\nadd chain ip t c\ninsert rule ip t c position 77 accept\n", "3:20-30: Could not process rule: No such file or directory"),
+        ("add table ip t\nadd chain ip t fwd\n", "2:16-18: syntax error, unexpected fwd, expecting string"),
+        ("table inet t { chain c { ip saddr 1.1.1.1 dnat to 2.2.2.2; } }\n", "1:62-62: syntax error, unexpected '}'"),
+        ("table ip6 t { chain c { ip saddr 1.1.1.1 accept; } }\n", "1:52-52: syntax error, unexpected '}'"),
+    ])
+    func firstMessage(text: String, expected: String) {
+        let result = RulesetValue().applying(text: text, name: "f")
+        #expect(!result.isAccepted)
+        #expect(result.value.tables.isEmpty, "an error changes nothing")
+        let lines = result.diagnostics.map { $0.text.split(separator: "\n").first.map(String.init) ?? "" }
+        #expect(lines.first?.replacing("Error: ", with: "") == "f:\(expected)")
+    }
+
+    @Test(arguments: [("log prefix \"\(String(repeating: "x", count: 200))\"", "log prefix is too long"),
+                      ("accept comment \"\(String(repeating: "c", count: 200))\"", "comment too long, 128 characters maximum allowed")])
+    func tooLong(text: String, expected: String) {
+        #expect(RulesetValue().applying(text: rule(text)).diagnostics.first?.message == expected)
+    }
+
+    @Test func anUnknownInterfaceIsNamed() {
+        let result = RulesetValue().applying(text: rule("iif \"nosuch\" accept"), name: "f", options: LoadOptions(interfaces: ["r0"]))
+        #expect(result.diagnostics.first?.text.hasPrefix("f:3:21-28: Error: Interface does not exist") == true)
+    }
+}
