@@ -1,6 +1,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <rte_bus.h>
 #include <rte_dev.h>
@@ -210,4 +214,21 @@ const void *nt_port_add_rx_callback(uint16_t port, uint16_t queue, nt_rx_callbac
 int nt_port_remove_rx_callback(uint16_t port, uint16_t queue, const void *callback)
 {
 	return rte_eth_remove_rx_callback(port, queue, callback);
+}
+
+int nt_interface_mtu(unsigned int index)
+{
+	struct ifreq request;
+	int handle, mtu = 0;
+
+	memset(&request, 0, sizeof(request));
+	if (if_indextoname(index, request.ifr_name) == NULL)
+		return 0;
+	handle = socket(AF_INET, SOCK_DGRAM, 0);
+	if (handle < 0)
+		return 0;
+	if (ioctl(handle, SIOCGIFMTU, &request) == 0)
+		mtu = request.ifr_mtu;
+	close(handle);
+	return mtu;
 }

@@ -246,6 +246,13 @@ public final class EthernetPort: Sendable {
         return PortLink(isUp: link.up, megabits: link.megabits == UInt32.max ? 0 : link.megabits, isFullDuplex: link.full_duplex)
     }
 
+    /// MTU of the host interface below (net_af_packet, net_tap) in bytes; nil if there is none.
+    public var hostInterfaceMTU: Int? {
+        guard capabilities.interfaceIndex != 0 else { return nil }
+        let mtu = Int(nt_interface_mtu(capabilities.interfaceIndex))
+        return mtu > 0 ? mtu : nil
+    }
+
     /// The address that the port has now.
     public var macAddress: EthernetAddress {
         var info = nt_port_info()

@@ -84,14 +84,20 @@ public final class Runtime: @unchecked Sendable {
         let room = max(configuration.worker.bufferBytes, largest + 64) + Mempool.headroom
         let pool = try Mempool(count: configuration.packetBuffersNeeded, dataRoom: room, node: configuration.bufferNode)
         var ports: [AssembledPort] = []
-        for port in configuration.ports {
+        for var port in configuration.ports {
             let device = try EthernetPort(name: port.name, device: port.device)
+            if let below = device.hostInterfaceMTU, below < port.mtu {
+                logger.notice("port \(port.name): its interface takes \(below) bytes, less than the configured mtu of \(port.mtu)")
+                port.mtu = below
+            }
             var wanted = PortConfiguration()
             wanted.receiveQueues = port.rxQueues == 0 ? workers : port.rxQueues
             wanted.transmitQueues = port.txQueues == 0 ? workers : port.txQueues
             wanted.receiveDescriptors = port.rxDescriptors
             wanted.transmitDescriptors = port.txDescriptors
             wanted.promiscuous = port.promiscuous
+            // Virtual devices take what they are given; a NIC has to be told what to let in.
+            if port.mtu != 1500, (try? PortDevice(port.device).bus) == .pci { wanted.mtu = port.mtu }
             if let mac = port.mac { try device.setMACAddress(mac) }
             let setup = try device.configure(wanted, pools: [pool])
             for note in setup.notes { logger.notice("\(note)") }

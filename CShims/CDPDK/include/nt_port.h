@@ -62,6 +62,8 @@ int nt_port_remove(uint16_t port);
 // One port on two rings of mbufs, single queue: what is enqueued to `receive` is received, what is sent comes out of `transmit`.
 int nt_port_from_rings(const char *name, struct rte_ring *receive, struct rte_ring *transmit, int socket);
 int nt_port_set_mac(uint16_t port, const uint8_t *mac);
+// MTU of a host interface by its index, in bytes, or 0.
+int nt_interface_mtu(unsigned int index);
 
 typedef uint16_t (*nt_rx_callback)(uint16_t port, uint16_t queue, struct rte_mbuf **packets, uint16_t count, uint16_t capacity, void *context);
 // NULL and nt_errno() on failure. The callback runs in the worker, after each burst, and may take packets away.
