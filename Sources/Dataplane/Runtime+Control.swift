@@ -82,6 +82,8 @@ extension Runtime {
     func adopt(_ change: @escaping @Sendable (RulesetValue) -> RulesetValue) async {
         await perform { [self] core in
             let now = Clock.nanoseconds
+            // Before the state is copied: once the entries are stale and the workers quiescent, every count is in.
+            core.path.pointee.invalidateFlows()
             core.settle(now: now)
             let live = assembly.ruleset
             let value = change(live.compiled.currentValue(now: now))
@@ -103,6 +105,7 @@ extension Runtime {
         let changes = !command.check && (!command.files.isEmpty || command.command.first != "list")
         return await perform { [self] core in
             let now = Clock.nanoseconds
+            if changes { core.path.pointee.invalidateFlows() }
             core.settle(now: now)
             let live = assembly.ruleset
             var value = live.compiled.currentValue(now: now)

@@ -14,6 +14,8 @@ struct OfferedFlow {
     var originalCredits: UInt32 = 0
     var replyCredits: UInt32 = 0
     var connectionGeneration: UInt32 = 0
+    /// The ruleset whose counters the lists name.
+    var rulesetGeneration: UInt32 = 0
     var isOut = false
     var isInstalled = false
     var retryAt: Timestamp = 0
@@ -59,7 +61,7 @@ extension SlowPath {
         credits.retain(pair.reply.creditList)
         offered[Int(connection)] = OfferedFlow(
             handle: pair.originalHandle, originalCredits: pair.original.creditList, replyCredits: pair.reply.creditList,
-            connectionGeneration: tracker.pointee.connection(connection).pointee.generation, isOut: true)
+            connectionGeneration: tracker.pointee.connection(connection).pointee.generation, rulesetGeneration: rulesetGeneration, isOut: true)
     }
 
     private func isOffered(_ connection: UInt32, _ handle: FlowHandle) -> Bool {
@@ -93,7 +95,10 @@ extension SlowPath {
         guard isOffered(connection, handle), packets > 0 else { return }
         let record = offered[Int(connection)]
         let list = direction == 0 ? record.originalCredits : record.replyCredits
-        for counter in credits[list] { ruleset.credit(counter: counter, packets: packets, bytes: bytes) }
+        // What the NIC forwarded between a change of the ruleset and its recall counts for the connection alone.
+        if record.rulesetGeneration == rulesetGeneration {
+            for counter in credits[list] { ruleset.credit(counter: counter, packets: packets, bytes: bytes) }
+        }
         guard isSameConnection(connection) else { return }
         tracker.pointee.noteActivity(connection, generation: record.connectionGeneration, direction: direction == 0 ? .original : .reply, packets: packets, bytes: bytes, lastSeen: lastSeen)
     }
@@ -111,7 +116,7 @@ extension SlowPath {
 
     /// What cached flows were published by is no longer so: each takes the slow path again, and the NIC gives back its own,
     /// which send no packet that could.
-    mutating func invalidateFlows() {
+    public mutating func invalidateFlows() {
         flows.pointee.invalidateAll()
         recallsOffers = true
     }

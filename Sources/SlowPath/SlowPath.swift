@@ -58,6 +58,8 @@ public struct SlowPath: ~Copyable {
     let log: UnsafeMutablePointer<LogRing>
     var sweepCursor = FlowSweepCursor()
     var graceMark: UInt64 = 0
+    /// Counts rulesets: counter numbers mean something within one only.
+    var rulesetGeneration: UInt32 = 0
     var neighbourGeneration: UInt32 = 1
     var publication: FlowDescription?
     /// The caller's frame as it is to be sent, if it is.
@@ -169,11 +171,13 @@ public struct SlowPath: ~Copyable {
         expireFragments(now: now)
     }
 
-    /// Puts a new ruleset in force. Call `creditAllFlows` first, with the workers quiescent, so that no count is lost.
+    /// Puts a new ruleset in force. Before it was compiled from the old one's state: `invalidateFlows`, then, with the workers
+    /// quiescent, `creditAllFlows`, so that no count is lost.
     public mutating func adopt(_ ruleset: CompiledRuleset) {
         self.ruleset = ruleset
         program = ruleset.program
         conntrackObjects.load(ruleset, into: tracker)
+        rulesetGeneration &+= 1
         invalidateFlows()
     }
 
