@@ -167,9 +167,15 @@ extension Compiler {
         instruction.a = UInt8(place)
         instruction.length = UInt8(bytes.count)
         emit(instruction)
+        isolate(field.length, bytes, at: place, in: register)
+    }
+
+    /// What follows a load of the bytes around a bit field: its bits alone, at the end of what was loaded, in `register`.
+    func isolate(_ length: Int, _ bytes: FieldBytes, at place: Int, in register: Int) {
+        let wanted = (length + 7) / 8
         shift(.shiftRight, place, bytes.count, by: bytes.shift)
-        if field.length % 8 != 0 || bytes.count > wanted {
-            let full = UInt128.max >> UInt128(128 - min(128, field.length))
+        if length % 8 != 0 || bytes.count > wanted {
+            let full = UInt128.max >> UInt128(128 - min(128, length))
             operation(.bitAnd, place, bytes.count, constant: Compiler.bytes(full, bytes.count))
         }
         if place != register {

@@ -123,17 +123,6 @@ extension Compiler {
         instruction.length = UInt8(bytes.count)
         instruction.x = UInt32(bytes.offset)
         emit(instruction)
-        shift(.shiftRight, place, bytes.count, by: bytes.shift)
-        if field.length % 8 != 0 || bytes.count > wanted {
-            let full = UInt128.max >> UInt128(128 - min(128, field.length))
-            operation(.bitAnd, place, bytes.count, constant: Compiler.bytes(full, bytes.count))
-        }
-        if place != register {
-            var copy = Instruction(.copyRegister)
-            copy.a = UInt8(register)
-            copy.b = UInt8(place + bytes.count - wanted)
-            copy.length = UInt8(wanted)
-            emit(copy)
-        }
+        isolate(field.length, bytes, at: place, in: register)
     }
 }

@@ -15,12 +15,8 @@ extension Parser {
         emit(operation, .table(node), start)
     }
 
-    /// The body of a table up to and with its closing brace; errors are reported and skipped here.
-    func tableBody(_ box: Box<TableNode>, untilEnd: Bool) {
-        let outer = (scope, block)
-        if !untilEnd { scope = Scope(parent: outer.0) }
-        block = .table(box)
-        defer { (scope, block) = outer }
+    /// The items of a block up to and with its closing brace, or to the end of the input; `item` reads one with its end.
+    private func items(untilEnd: Bool, _ item: () throws -> Void) {
         while true {
             skipSeparators()
             let token = peek()
@@ -34,12 +30,23 @@ extension Parser {
             }
             if diagnostics.count >= Self.maximumErrors { while peek().kind != .end { advance() }; return }
             do {
-                try tableItem(box)
-                try endOfStatement()
+                try item()
             } catch let error as SyntaxError {
                 report(error)
                 recover()
             } catch {}
+        }
+    }
+
+    /// The body of a table up to and with its closing brace; errors are reported and skipped here.
+    func tableBody(_ box: Box<TableNode>, untilEnd: Bool) {
+        let outer = (scope, block)
+        if !untilEnd { scope = Scope(parent: outer.0) }
+        block = .table(box)
+        defer { (scope, block) = outer }
+        items(untilEnd: untilEnd) {
+            try tableItem(box)
+            try endOfStatement()
         }
     }
 
@@ -100,25 +107,9 @@ extension Parser {
         if !untilEnd { scope = Scope(parent: outer.0) }
         block = .chain(box)
         defer { (scope, block) = outer }
-        while true {
-            skipSeparators()
-            let token = peek()
-            if token.kind == .end {
-                if !untilEnd { report(unexpected()) }
-                return
-            }
-            if token.mark == .closeBrace {
-                if !untilEnd { advance() }
-                return
-            }
-            if diagnostics.count >= Self.maximumErrors { while peek().kind != .end { advance() }; return }
-            do {
-                try chainItem(box)
-                try endOfStatement()
-            } catch let error as SyntaxError {
-                report(error)
-                recover()
-            } catch {}
+        items(untilEnd: untilEnd) {
+            try chainItem(box)
+            try endOfStatement()
         }
     }
 
@@ -196,25 +187,10 @@ extension Parser {
         if !untilEnd { scope = Scope(parent: outer.0) }
         block = .set(box)
         defer { (scope, block) = outer }
-        while true {
-            skipSeparators()
-            let token = peek()
-            if token.kind == .end {
-                if !untilEnd { report(unexpected()) }
-                return
-            }
-            if token.mark == .closeBrace {
-                if !untilEnd { advance() }
-                return
-            }
-            if diagnostics.count >= Self.maximumErrors { while peek().kind != .end { advance() }; return }
-            do {
-                try setItemOfBlock(box)
-                if peek().mark != .closeBrace { try endOfStatement() }
-            } catch let error as SyntaxError {
-                report(error)
-                recover()
-            } catch {}
+        items(untilEnd: untilEnd) {
+            try setItemOfBlock(box)
+            // The last item of a set may end at the brace.
+            if peek().mark != .closeBrace { try endOfStatement() }
         }
     }
 
