@@ -1,12 +1,23 @@
 // NAT, transparent proxy and reject: what they need of the protocols before them.
 
 extension Evaluator {
-    private func needTransport(_ node: StatementNode, _ place: SourceRange) throws {
-        guard !context.severalTransports || context.transport == nil else {
+    /// Ports may be translated only where the rule has tested the transport protocol.
+    private func needTransport(_ place: SourceRange) throws {
+        if (context.transport != nil) == context.severalTransports {
             throw EvaluationError(message: "transport protocol mapping is only valid after transport protocol match", location: place)
         }
-        if context.transport == nil, !context.severalTransports {
-            throw EvaluationError(message: "transport protocol mapping is only valid after transport protocol match", location: place)
+    }
+
+    /// Whether a map's concatenated key holds a protocol field (`ip protocol . th dport`): then the lookup itself is the test.
+    private func testsProtocol(_ value: Expression) -> Bool {
+        guard case .map(.concatenation(let parts), _, _) = value else { return false }
+        return parts.contains { part in
+            switch part {
+            case .meta(let key, _): key == .l4proto || key == .nfproto || key == .protocol
+            case .payload(let field): Protocols.named(field.proto)?.key == field.field
+            case .ct(let field): field.key == .protocol || field.key == .l3proto
+            default: false
+            }
         }
     }
 
@@ -60,13 +71,13 @@ extension Evaluator {
             var expected = address
             if case .map(_, let source) = addressNode.resolved.kind { expected = try dataType(of: source, address: address) }
             let value = try natValue(addressNode, expected)
-            if expected.isConcatenation { try needTransport(node, addressNode.location) }
-            if case .concatenation(let parts) = value, parts.count == 2 { try needTransport(node, addressNode.location) }
+            if expected.isConcatenation, !testsProtocol(value) { try needTransport(addressNode.location) }
+            if case .concatenation(let parts) = value, parts.count == 2 { try needTransport(addressNode.location) }
             result.address = SetOrder.canonicalRange(value)
         }
         if let portNode {
+            try needTransport(portNode.location)
             result.port = try natValue(portNode, port)
-            try needTransport(node, portNode.location)
         }
         if kind == .redirect || kind == .masquerade {
             guard view.family == .ip || view.family == .ip6 || view.family == .inet else { throw EvaluationError(message: "NAT is only supported for IPv4/IPv6", location: node.location) }

@@ -176,7 +176,9 @@ final class Evaluator {
         case .helper: type = Datatype(.string, bits: 128, byteOrder: .host)
         case .l3proto: type = Datatypes.make(.nfProto)
         case .protocol: type = Datatypes.make(.inetProtocol)
-        case .protoSource, .protoDestination: type = Datatypes.make(.inetService)
+        case .protoSource, .protoDestination:
+            // What the number means depends on the transport protocol; until the rule has tested that, nft gives it no type.
+            type = context.transport == nil && !context.severalTransports ? Datatype(.invalid, bits: 16, byteOrder: .network) : Datatypes.make(.inetService)
         case .label: type = Datatypes.make(.ctLabel)
         case .packets, .bytes, .avgpkt: type = Datatypes.integer(64)
         case .zone: type = Datatypes.integer(16)

@@ -18,6 +18,7 @@ enum ValueReader {
             return try check(Value(number, type), at: place)
         }
         switch type.basic {
+        case .invalid: throw fail("Can't parse symbolic invalid expressions")
         case .ipv4Address:
             if let address = Symbols.ipv4(text) { return Value(address, type) }
             if let number = Numbers.wide(text), number > 0xffff_ffff || text.hasPrefix("0x") || quoted == false && Lexer.isDigit(text.utf8.first ?? 0) && !text.contains(":") && !text.contains(".") {
