@@ -76,8 +76,8 @@ extension Evaluator {
             result.address = SetOrder.canonicalRange(value)
         }
         if let portNode {
-            try needTransport(portNode.location)
             result.port = try natValue(portNode, port)
+            try needTransport(portNode.location)
         }
         if kind == .redirect || kind == .masquerade {
             guard view.family == .ip || view.family == .ip6 || view.family == .inet else { throw EvaluationError(message: "NAT is only supported for IPv4/IPv6", location: node.location) }
