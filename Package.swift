@@ -112,7 +112,7 @@ if !withoutDPDK {
     targets += [
         .executableTarget(
             name: "needletail",
-            dependencies: ["Control", "Dataplane", "Configuration", "Ruleset", "SlowPath", "DPDK", "Offload", "CDPDK", "FlowCache", "Wire", logging,
+            dependencies: ["Control", "Dataplane", "Configuration", "Ruleset", "SlowPath", "Policy", "Conntrack", "Routing", "DPDK", "Offload", "CDPDK", "FlowCache", "Wire", logging,
                            .product(name: "ArgumentParser", package: "swift-argument-parser")],
             swiftSettings: swiftOnDPDK),
         .testTarget(name: "EndToEndTests", dependencies: ["Wire", "Configuration"], swiftSettings: swiftTarget),

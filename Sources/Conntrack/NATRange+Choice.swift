@@ -55,9 +55,9 @@ extension NATRange {
             let last = tuple.family == .ipv4 ? 0 : 3
             let source = tuple.source
             let destination = tuple.destination
-            var spread = NATRange.lookup3(
+            var spread = JenkinsHash.hash(
                 NATRange.word(source, 0), NATRange.word(source, 1), NATRange.word(source, 2), NATRange.word(source, 3),
-                initial: isPersistent ? 0 : NATRange.word(destination, last) ^ UInt32(zone.identifier))
+                seed: isPersistent ? 0 : NATRange.word(destination, last) ^ UInt32(zone.identifier))
             var words: (UInt32, UInt32, UInt32, UInt32) = (0, 0, 0, 0)
             var isFull = false
             for index in 0...last {
@@ -80,35 +80,5 @@ extension NATRange {
                 : IPAddress(ipv6High: UInt64(words.0) << 32 | UInt64(words.1), low: UInt64(words.2) << 32 | UInt64(words.3))
         }
         if manipulation == .source { tuple.source = chosen } else { tuple.destination = chosen }
-    }
-
-    /// lookup3's hashword of four words.
-    static func lookup3(_ k0: UInt32, _ k1: UInt32, _ k2: UInt32, _ k3: UInt32, initial: UInt32) -> UInt32 {
-        func rotate(_ value: UInt32, _ bits: UInt32) -> UInt32 { value << bits | value >> (32 - bits) }
-        let start: UInt32 = 0xdead_beef &+ 16 &+ initial
-        var a = start &+ k0
-        var b = start &+ k1
-        var c = start &+ k2
-        a = (a &- c) ^ rotate(c, 4)
-        c = c &+ b
-        b = (b &- a) ^ rotate(a, 6)
-        a = a &+ c
-        c = (c &- b) ^ rotate(b, 8)
-        b = b &+ a
-        a = (a &- c) ^ rotate(c, 16)
-        c = c &+ b
-        b = (b &- a) ^ rotate(a, 19)
-        a = a &+ c
-        c = (c &- b) ^ rotate(b, 4)
-        b = b &+ a
-        a = a &+ k3
-        c = (c ^ b) &- rotate(b, 14)
-        a = (a ^ c) &- rotate(c, 11)
-        b = (b ^ a) &- rotate(a, 25)
-        c = (c ^ b) &- rotate(b, 16)
-        a = (a ^ c) &- rotate(c, 4)
-        b = (b ^ a) &- rotate(a, 14)
-        c = (c ^ b) &- rotate(b, 24)
-        return c
     }
 }

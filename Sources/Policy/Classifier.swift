@@ -1,131 +1,264 @@
 // Long chains, classified: instead of trying rule after rule, look up which rules a packet can match at all.
 //
-// Rules that compare the same fields (a tuple) with constants stand in one hash table; a packet's candidates are what its
-// own values find there, in each tuple's table, plus the rules that compare nothing of the kind. Candidates are then run
-// as they are, in their order, so that a collision of hashes costs time and never correctness (tuple space search,
-// Srinivasan and others, 1999).
+// Each field that rules compare with constants is a dimension. Its values are cut into elementary intervals at the rules'
+// bounds; for each interval a bit vector says which rules its values leave possible, and a second one, common to all
+// intervals, which rules do not look at the field (bit vectors after Lakshman and Stiliadis, 1998). Vectors are cut into
+// blocks of 512 rules; a block is a cache line, and an empty one is left out and known by one bit (the aggregation of Baboescu
+// and Varghese, 2001). Rules stand in blocks by the fields they look at and by value, not by their order in the chain, so
+// that for most packets most blocks are empty. Candidates are then run as they are, in the chain's order.
 //
-// Invariant: a rule is left out only if one of the comparisons before its first effect fails; the fields compared are
-// constant for a flow, so a walk that leaves a rule out depends on nothing that it does not record. Memory grows with the
-// number of rules only, lookups with the number of tuples (`maximumTuples`).
+// Invariant: a rule is left out only if one of the comparisons before its first effect fails, so that leaving it out
+// changes no packet, no counter and no record of the walk's needs. Where a rule changes a field on the way, the rest of
+// the chain is looked up anew. Memory is bounded by `ClassifierPlan.blockBudget` a dimension: bounds too many to hold
+// widen the rules with the widest ranges, which costs time, never correctness.
 
 /// One value of the packet that rules compare.
 struct Dimension: Hashable {
     var op: UInt8
     var b: UInt8
     var length: UInt8
+    /// Offset of a payload field, direction of a conntrack key.
     var x: UInt32
-    var maskHigh: UInt64
-    var maskLow: UInt64
+    var mask: UInt128
 }
 
-struct ClassifierTuple {
-    var dimensions: UnsafeMutablePointer<UInt16>
-    var dimensionCount: Int
-    var slots: UnsafeMutablePointer<ClassifierSlot>
-    var slotMask: Int
+/// What a statement can change on the way: parts of a counter, so that a lookup knows what happened since.
+enum ChangeClass {
+    static let payload: UInt64 = 1
+    static let meta: UInt64 = 1 << 20
+    static let conntrack: UInt64 = 1 << 40
+    /// The bits that count changes of the class.
+    static func mask(_ change: UInt64) -> UInt64 { change &* 0xf_ffff }
 }
 
-/// Rules (a run of `Classifier.positions`) whose constants hash to `hash`; count 0: free.
-struct ClassifierSlot {
-    var hash: UInt64 = 0
-    var start: UInt32 = 0
-    var count: UInt32 = 0
+/// The rules that one elementary interval leaves possible: up to four in place, more as vectors.
+struct ClassifierInterval {
+    /// Blocks with a rule.
+    var blocks: UInt64 = 0
+    /// `isListed`: the rules' bits, the last repeated; else the place of the first vector.
+    var content: UInt64 = 0
+    /// In `content`, for rules listed in place. Places of vectors are smaller.
+    static var isListed: UInt64 { 1 << 63 }
+    static var listCapacity: Int { 4 }
+
+    init() {}
+
+    init(vectorsAt place: Int, blocks: UInt64) {
+        self.blocks = blocks
+        content = UInt64(place)
+    }
+
+    /// - Parameter bits: 1 to `listCapacity`, each below `Classifier.maximumRules` (so that the highest bit is free).
+    init(listing bits: [Int]) {
+        content = ClassifierInterval.isListed
+        for index in 0 ..< ClassifierInterval.listCapacity {
+            let bit = bits[min(index, bits.count - 1)]
+            content |= UInt64(bit) << UInt64(16 * index)
+            blocks |= 1 << UInt64(bit / Classifier.blockSize)
+        }
+    }
+
+    /// The rules in a block that `blocks` names.
+    @inline(__always) func vector(_ block: Int, _ vectors: UnsafePointer<SIMD8<UInt64>>) -> SIMD8<UInt64> {
+        guard content & ClassifierInterval.isListed != 0 else {
+            return vectors[Int(truncatingIfNeeded: content) &+ (blocks & (1 << UInt64(block) &- 1)).nonzeroBitCount]
+        }
+        var result = SIMD8<UInt64>(repeating: 0)
+        for index in 0 ..< ClassifierInterval.listCapacity {
+            let bit = Int(truncatingIfNeeded: content >> UInt64(16 &* index) & 0x7fff)
+            if bit / Classifier.blockSize == block { result[bit % Classifier.blockSize / 64] |= 1 << UInt64(bit % 64) }
+        }
+        return result
+    }
+}
+
+struct ClassifierDimension {
+    var field: Dimension
+    /// First values of the intervals, ascending, the first 0: numbers of 32, 64 or 128 bits, as the field needs.
+    var starts: UnsafeMutableRawPointer
+    var count: Int
+    /// For each value of the leading bits the interval of the first value that has them; nil for few intervals.
+    var directory: UnsafeMutablePointer<UInt32>?
+    var directoryShift: UInt64
+    var intervals: UnsafeMutablePointer<ClassifierInterval>
+    var vectors: UnsafeMutablePointer<SIMD8<UInt64>>
+    /// Rules that do not look at this field, by block, and the blocks with one.
+    var indifferent: UnsafeMutablePointer<SIMD8<UInt64>>
+    var indifferentBlocks: UInt64
+    /// What the packet's value leaves possible.
+    var current = ClassifierInterval()
 }
 
 struct Classifier {
-    static var maximumTuples: Int { 24 }
-    static var maximumDimensions: Int { 64 }
-    var dimensions: UnsafeMutablePointer<Dimension>
+    static var blockSize: Int { 512 }
+    /// Rules of one classifier; longer chains have several.
+    static var maximumRules: Int { 64 * blockSize }
+    static var maximumDimensions: Int { 16 }
+    var dimensions: UnsafeMutablePointer<ClassifierDimension>
     var dimensionCount: Int
-    /// Two words for each dimension, and whether it can be read.
-    var values: UnsafeMutablePointer<(high: UInt64, low: UInt64)>
-    var readable: UnsafeMutablePointer<Bool>
-    var tuples: UnsafeMutablePointer<ClassifierTuple>
-    var tupleCount: Int
+    /// Place in the chain of each bit's rule, ascending in a block.
     var positions: UnsafeMutablePointer<UInt32>
-    /// What is left of each tuple's candidates; the last is for the rules outside of all tuples.
-    var cursors: UnsafeMutablePointer<(next: UInt32, end: UInt32)>
-    var unclassified: (start: UInt32, count: UInt32)
-    /// First instruction of each rule, and the chain's end behind them.
+    /// First instruction of each rule, and the end behind them.
     var offsets: UnsafeMutablePointer<UInt32>
     var ruleCount: UInt32
+    /// Changes that make a lookup stale, and the changes at the last one.
+    var sensitivity: UInt64
+    var changes: UInt64 = 0
+    /// Blocks that still hold candidates, `runCount` of them.
+    var runs: UnsafeMutablePointer<CandidateRun>
+    var runCount = 0
+    /// The last candidate given out.
+    var position: UInt32 = 0
+}
 
-    @inline(__always) static func mix(_ hash: UInt64, _ high: UInt64, _ low: UInt64) -> UInt64 {
-        SetHeader.mix(SetHeader.mix(hash ^ low, 0xa076_1d64_78bd_642f) ^ high, 0xe703_7ed1_a0b4_28db)
-    }
+/// The candidates left of one block.
+struct CandidateRun {
+    /// The candidates behind the first; read as words, so it comes first.
+    var bits: SIMD8<UInt64>
+    /// Place in the chain of the first.
+    var position: UInt32
+    var block: UInt32
+    /// The first word that may have a bit.
+    var word: UInt32
 }
 
 extension Program {
     /// Finds the candidates of a chain and goes to the first.
-    func classify(_ number: Int, _ context: inout PacketContext) -> UInt32 {
+    func classify(_ number: Int, _ changes: UInt64, _ context: inout PacketContext) -> UInt32 {
         let classifier = classifiers + number
-        for index in 0 ..< classifier.pointee.dimensionCount {
-            classifier.pointee.readable[index] = read(classifier.pointee.dimensions + index, &classifier.pointee.values[index], &context)
-        }
-        for index in 0 ..< classifier.pointee.tupleCount {
-            classifier.pointee.cursors[index] = find(classifier.pointee.tuples + index, classifier)
-        }
-        let rest = classifier.pointee.unclassified
-        classifier.pointee.cursors[classifier.pointee.tupleCount] = (rest.start, rest.start &+ rest.count)
-        return advance(number)
+        lookUp(classifier, changes, from: 0, &context)
+        return advance(classifier)
     }
 
-    private func find(_ tuple: UnsafePointer<ClassifierTuple>, _ classifier: UnsafePointer<Classifier>) -> (next: UInt32, end: UInt32) {
-        var hash: UInt64 = 0
-        for index in 0 ..< tuple.pointee.dimensionCount {
-            let dimension = Int(tuple.pointee.dimensions[index])
-            guard classifier.pointee.readable[dimension] else { return (0, 0) }
-            let value = classifier.pointee.values[dimension]
-            hash = Classifier.mix(hash, value.high, value.low)
+    /// The instruction of the next candidate, or the end.
+    @inline(__always) func nextCandidate(_ number: Int, _ changes: UInt64, _ context: inout PacketContext) -> UInt32 {
+        let classifier = classifiers + number
+        if (classifier.pointee.changes ^ changes) & classifier.pointee.sensitivity != 0 {
+            lookUp(classifier, changes, from: classifier.pointee.position &+ 1, &context)
         }
-        var place = Int(truncatingIfNeeded: hash) & tuple.pointee.slotMask
-        while tuple.pointee.slots[place].count != 0 {
-            let slot = tuple.pointee.slots[place]
-            if slot.hash == hash { return (slot.start, slot.start &+ slot.count) }
-            place = (place &+ 1) & tuple.pointee.slotMask
-        }
-        return (0, 0)
+        return advance(classifier)
     }
 
-    /// The instruction of the next candidate, or the chain's end.
-    @inline(__always) func advance(_ number: Int) -> UInt32 {
-        let classifier = classifiers + number
-        var best = classifier.pointee.ruleCount
-        var source = -1
-        for index in 0 ... classifier.pointee.tupleCount {
-            let cursor = classifier.pointee.cursors[index]
-            guard cursor.next < cursor.end else { continue }
-            let position = classifier.pointee.positions[Int(cursor.next)]
-            if position < best {
-                best = position
-                source = index
+    /// Finds the candidates among the rules from `first` on.
+    private func lookUp(_ classifier: UnsafeMutablePointer<Classifier>, _ changes: UInt64, from first: UInt32, _ context: inout PacketContext) {
+        var blocks = UInt64.max
+        let dimensions = classifier.pointee.dimensions, count = classifier.pointee.dimensionCount
+        for index in 0 ..< count {
+            let dimension = dimensions + index
+            var value: UInt128 = 0
+            let interval = read(dimension, &value, &context) ? dimension.pointee.intervals[dimension.pointee.interval(value)] : ClassifierInterval()
+            dimension.pointee.current = interval
+            blocks &= interval.blocks | dimension.pointee.indifferentBlocks
+            if blocks == 0 { break }
+        }
+        classifier.pointee.changes = changes
+        var runs = 0
+        while blocks != 0 {
+            let block = blocks.trailingZeroBitCount
+            let bit = blocks & (0 &- blocks)
+            blocks &= blocks &- 1
+            var candidates = SIMD8<UInt64>(repeating: UInt64.max)
+            for index in 0 ..< count {
+                let dimension = dimensions + index
+                let interval = dimension.pointee.current
+                var possible = dimension.pointee.indifferent[block]
+                if interval.blocks & bit != 0 {
+                    possible |= interval.vector(block, dimension.pointee.vectors)
+                }
+                candidates &= possible
+                if candidates == SIMD8(repeating: 0) { break }
             }
+            guard candidates != SIMD8(repeating: 0) else { continue }
+            let run = classifier.pointee.runs + runs
+            run.initialize(to: CandidateRun(bits: candidates, position: 0, block: UInt32(truncatingIfNeeded: block), word: 0))
+            // Rules before `first` have run.
+            while step(run, classifier), run.pointee.position < first {}
+            if run.pointee.position != UInt32.max { runs &+= 1 }
         }
-        if source >= 0 { classifier.pointee.cursors[source].next &+= 1 }
-        return classifier.pointee.offsets[Int(best)]
+        classifier.pointee.runCount = runs
     }
 
-    private func read(_ dimension: UnsafePointer<Dimension>, _ value: inout (high: UInt64, low: UInt64), _ context: inout PacketContext) -> Bool {
-        let length = Int(dimension.pointee.length)
-        if dimension.pointee.op == Opcode.payload.rawValue {
-            let base = start(PayloadBase(rawValue: dimension.pointee.b).unsafelyUnwrapped, &context)
-            let offset = base &+ Int(dimension.pointee.x)
-            guard base >= 0, offset &+ length <= context.layer.end else { return false }
-            value = words(context.packet.start + offset, length)
-        } else {
-            var load = Instruction(.meta)
-            load.b = dimension.pointee.b
-            load.length = dimension.pointee.length
-            guard withUnsafePointer(to: load, { loadMeta($0, &context) }) else { return false }
-            value = words(scratch, length)
+    /// Goes to a run's next candidate; false, and the position at the maximum, if there is none.
+    @inline(__always) private func step(_ run: UnsafeMutablePointer<CandidateRun>, _ classifier: UnsafePointer<Classifier>) -> Bool {
+        let words = UnsafeMutableRawPointer(run).assumingMemoryBound(to: UInt64.self)
+        var word = Int(run.pointee.word)
+        while word < 8, words[word] == 0 { word &+= 1 }
+        run.pointee.word = UInt32(truncatingIfNeeded: word)
+        guard word < 8 else {
+            run.pointee.position = UInt32.max
+            return false
         }
-        value.high &= dimension.pointee.maskHigh
-        value.low &= dimension.pointee.maskLow
+        let bits = words[word]
+        words[word] = bits & (bits &- 1)
+        run.pointee.position = classifier.pointee.positions[Int(run.pointee.block) &* Classifier.blockSize &+ word &* 64 &+ bits.trailingZeroBitCount]
         return true
     }
 
-    @inline(__always) private func words(_ bytes: UnsafeMutableRawPointer, _ length: Int) -> (high: UInt64, low: UInt64) {
-        length <= 8 ? (0, bytes.number(0, length)) : (bytes.number(0, length &- 8), bytes.number(length &- 8, 8))
+    @inline(__always) private func advance(_ classifier: UnsafeMutablePointer<Classifier>) -> UInt32 {
+        let runs = classifier.pointee.runs
+        var best = UInt32.max
+        var source = 0
+        for index in 0 ..< classifier.pointee.runCount where runs[index].position < best {
+            best = runs[index].position
+            source = index
+        }
+        guard best != UInt32.max else { return classifier.pointee.offsets[Int(classifier.pointee.ruleCount)] }
+        classifier.pointee.position = best
+        if !step(runs + source, classifier) {
+            classifier.pointee.runCount &-= 1
+            runs[source] = runs[classifier.pointee.runCount]
+        }
+        return classifier.pointee.offsets[Int(best)]
+    }
+
+    private func read(_ dimension: UnsafePointer<ClassifierDimension>, _ value: inout UInt128, _ context: inout PacketContext) -> Bool {
+        let field = dimension.pointee.field
+        let length = Int(field.length)
+        if field.op == Opcode.payload.rawValue {
+            let base = start(PayloadBase(rawValue: field.b).unsafelyUnwrapped, &context)
+            let offset = base &+ Int(field.x)
+            guard base >= 0, offset &+ length <= context.layer.end else { return false }
+            value = number(context.packet.start + offset, length) & field.mask
+            return true
+        }
+        var load = Instruction(field.op == Opcode.meta.rawValue ? .meta : .conntrack)
+        load.b = field.b
+        load.length = field.length
+        load.x = field.x
+        guard withUnsafePointer(to: load, { field.op == Opcode.meta.rawValue ? loadMeta($0, &context) : loadConntrack($0, &context) }) else { return false }
+        value = number(scratch, length) & field.mask
+        return true
+    }
+
+    @inline(__always) private func number(_ bytes: UnsafeMutableRawPointer, _ length: Int) -> UInt128 {
+        length <= 8 ? UInt128(bytes.number(0, length)) : UInt128(bytes.number(0, length &- 8)) << 64 | UInt128(bytes.number(length &- 8, 8))
+    }
+}
+
+extension ClassifierDimension {
+    /// The elementary interval of a value.
+    @inline(__always) func interval(_ value: UInt128) -> Int {
+        var first = 0, length = count
+        if let directory {
+            let bucket = Int(truncatingIfNeeded: value >> UInt128(directoryShift))
+            first = Int(directory[bucket])
+            length = Int(directory[bucket &+ 1]) &+ 1 &- first
+        }
+        if field.length <= 4 { return search(UInt32(truncatingIfNeeded: value), first, length) }
+        return field.length <= 8 ? search(UInt64(truncatingIfNeeded: value), first, length) : search(value, first, length)
+    }
+
+    /// The last of `length` intervals from `first` on that begins at or before the value; the first does. Without a branch on
+    /// the value, so that searches in several dimensions overlap.
+    @inline(__always) private func search<Number: FixedWidthInteger>(_ value: Number, _ first: Int, _ length: Int) -> Int {
+        let starts = self.starts.assumingMemoryBound(to: Number.self)
+        var low = first, rest = length
+        while rest > 1 {
+            let half = rest >> 1
+            let isBelow = 0 &- (starts[low &+ half] <= value ? 1 : 0)
+            low &+= half & isBelow
+            rest &-= half
+        }
+        return low
     }
 }

@@ -1,127 +1,238 @@
-// Which chains are classified, and by which tuples.
+// Which chains are classified, and what their rules ask before they have an effect.
 //
-// Invariant: only comparisons that stand before a rule's first effect, of fields that no rule changes and that are
-// constant in a flow, make it into a tuple.
+// Invariant: only comparisons that stand before a rule's first effect count, of fields that are constant in a flow or
+// whose changes on the way the classifier hears of (`ChangeClass`). What is not understood asks nothing.
 import Ruleset
-
-/// A classifier as the compiler sees it.
-struct ClassifierPlan {
-    var dimensions: [Dimension] = []
-    /// Dimensions of each tuple, and its rules by hash.
-    var tuples: [(dimensions: [UInt16], rules: [UInt64: [UInt32]])] = []
-    var unclassified: [UInt32] = []
-    var offsets: [UInt32] = []
-}
 
 extension Compiler {
     /// Chains shorter than this are run rule by rule.
     static var classifiedLength: Int { 16 }
+    /// The first rules of a chain are run before its classifier: they are those that established connections meet.
+    static var unclassifiedHead: Int { 2 }
 
-    /// Whether some rule changes a field that classifiers would read.
-    static func changesConstantFields(_ ruleset: RulesetValue) -> Bool {
-        for table in ruleset.tables {
-            for chain in table.chains {
-                for rule in chain.rules {
-                    for case .setPayload(let field, _) in rule.statements {
-                        let isTrafficClassOrTTL = field.base == .network && (field.proto == "ip" || field.proto == "ip6")
-                            && ["dscp", "ecn", "ttl", "hoplimit", "id", "flowlabel"].contains(field.field)
-                        if !isTrafficClassOrTTL { return true }
-                    }
-                }
-            }
-        }
-        return false
+    /// A long chain that waits for its classifier: its instruction in front of each run of rules, and the rules' first instructions.
+    struct PendingClassifier {
+        var head: Int
+        var starts: [Int]
+        var end: Int
     }
 
-    /// Builds the classifier of a chain whose rules begin at `starts`; false if it is not worth it.
-    func classify(_ starts: [Int], end: Int, _ plan: inout ClassifierPlan) -> Bool {
-        var numbers: [Dimension: UInt16] = [:]
-        var tuples: [[UInt16]: Int] = [:]
-        for (position, start) in starts.enumerated() {
-            let limit = position + 1 < starts.count ? starts[position + 1] : end
-            var compared: [UInt16: (UInt64, UInt64)] = [:]
-            for (dimension, high, low) in comparisons(start ..< limit) {
-                guard let number = numbers[dimension] ?? (numbers.count < Classifier.maximumDimensions ? UInt16(numbers.count) : nil) else { continue }
-                if numbers[dimension] == nil {
-                    numbers[dimension] = number
-                    plan.dimensions.append(dimension)
+    /// Puts the classifiers of long chains in place, or turns their instructions into plain steps to the next rule.
+    func finishClassifiers() {
+        var memory = ChainConditions()
+        for pending in pendingClassifiers {
+            let rules = pending.starts.indices.map { position in
+                conditions(pending.starts[position] ..< (position + 1 < pending.starts.count ? pending.starts[position + 1] : pending.end), &memory)
+            }
+            let plan = ClassifierPlan(rules, offsets: (pending.starts + [pending.end]).map { UInt32($0) })
+            let number = UInt32(classifiers.count)
+            if plan == nil { instructions[pending.head] = step(to: pending.head + 1) } else { instructions[pending.head].x = number }
+            for (position, start) in pending.starts.enumerated() {
+                let following = position + 1 < pending.starts.count ? pending.starts[position + 1] : pending.end
+                if plan != nil { instructions[following - 1].x = number } else {
+                    for index in start ..< following { instructions[index].next = UInt32(following) }
+                    instructions[following - 1] = step(to: following)
                 }
-                compared[number] = (high, low)
             }
-            let key = compared.keys.sorted()
-            guard !key.isEmpty, tuples[key] != nil || tuples.count < Classifier.maximumTuples else {
-                plan.unclassified.append(UInt32(position))
-                continue
-            }
-            let tuple = tuples[key] ?? plan.tuples.count
-            if tuples[key] == nil {
-                tuples[key] = tuple
-                plan.tuples.append((key, [:]))
-            }
-            let hash = key.reduce(UInt64(0)) { hash, number in Classifier.mix(hash, compared[number]?.0 ?? 0, compared[number]?.1 ?? 0) }
-            plan.tuples[tuple].rules[hash, default: []].append(UInt32(position))
+            if let plan { classifiers.append(plan) }
         }
-        plan.offsets = (starts + [end]).map { UInt32($0) }
-        return plan.unclassified.count * 2 <= starts.count
     }
 
-    /// The equality comparisons before the first effect among a rule's instructions.
-    private func comparisons(_ range: Range<Int>) -> [(Dimension, UInt64, UInt64)] {
-        var result: [(Dimension, UInt64, UInt64)] = []
-        /// What register 0 holds, as far as it is known.
-        var loaded: Dimension?
+    private func step(to place: Int) -> Instruction {
+        var instruction = Instruction(.goTo)
+        instruction.x = UInt32(place)
+        return instruction
+    }
+
+    /// What was found out about chains: any packet outside of these leaves the chain as it came.
+    struct ChainConditions {
+        var known: [UInt32: Conditions] = [:]
+        var depth = 0
+    }
+
+    /// What a packet needs for some rule of a chain to do anything: fields that every rule looks at.
+    private func chainConditions(_ offset: UInt32, _ memory: inout ChainConditions) -> Conditions {
+        if let known = memory.known[offset] { return known }
+        guard memory.depth < 16, let rules = chainRules[offset] else { return [:] }
+        memory.depth += 1
+        defer { memory.depth -= 1 }
+        // A chain without rules does nothing, which no condition expresses: it asks nothing.
+        var result: Conditions?
+        for rule in rules {
+            let own = conditions(rule, &memory)
+            if var common = result {
+                for dimension in common.keys {
+                    if let other = own[dimension], let mine = common[dimension] { common[dimension] = mine.union(other).joined() } else { common[dimension] = nil }
+                }
+                result = common
+            } else {
+                result = own
+            }
+            if result?.isEmpty == true { break }
+        }
+        memory.known[offset] = result ?? [:]
+        return result ?? [:]
+    }
+
+    /// What one rule asks before its first effect.
+    private func conditions(_ range: Range<Int>, _ memory: inout ChainConditions) -> Conditions {
+        var reader = ConditionReader()
         for index in range {
             let instruction = instructions[index]
             switch instruction.op {
-            case .fieldEqual:
-                guard instruction.a == ReadClass.constant, instruction.b != PayloadBase.link.rawValue || instruction.x >= 12 else { continue }
-                let dimension = Dimension(op: Opcode.payload.rawValue, b: instruction.b, length: instruction.length, x: instruction.x, maskHigh: 0, maskLow: instruction.value)
-                result.append((dimension, 0, instruction.second))
-            case .payload:
-                let isConstant = UInt8(truncatingIfNeeded: instruction.value) == ReadClass.constant && instruction.a == 0 && instruction.length <= 16
-                loaded = isConstant && instruction.b != PayloadBase.link.rawValue ? dimension(.payload, instruction) : nil
-            case .meta:
-                let isConstant = instruction.a == 0 && Compiler.constantKeys.contains(instruction.b)
-                loaded = isConstant ? dimension(.meta, instruction) : nil
-            case .bitAnd:
-                guard var masked = loaded, instruction.a == 0, instruction.length == masked.length else { continue }
-                let (high, low) = words(instruction.x, Int(instruction.length))
-                masked.maskHigh &= high
-                masked.maskLow &= low
-                loaded = masked
-            case .compareEqual:
-                guard let dimension = loaded, instruction.b == 0, instruction.length == dimension.length else { continue }
-                if instruction.length <= 8 {
-                    result.append((dimension, 0, instruction.value))
-                } else {
-                    let (high, low) = words(instruction.x, Int(instruction.length))
-                    result.append((dimension, high, low))
-                }
-            case .compareNotEqual, .compareLess, .compareGreater, .compareLessEqual, .compareGreaterEqual, .range, .notRange, .fieldNotEqual, .never: continue
-            case .setContains, .setLacks:
-                // An element with statements of its own, or one that a packet may time out, is an effect or no constant.
-                if !sets[Int(instruction.x)].statements.isEmpty { return result }
-            case .immediate, .conntrack, .route, .fib, .extensionHeader, .tcpOption, .ipOption, .sctpChunk, .dccpOption, .tunnel, .jenkinsHash, .symmetricHash,
-                 .bitOr, .bitXor, .shiftLeft, .shiftRight, .swapBytes, .registerAnd, .registerOr, .registerXor, .copyRegister:
-                if instruction.a == 0 { loaded = nil }
-            default: return result
+            case .setContains, .setLacks, .verdictMap, .mapLookup, .objectMap:
+                let set = sets[Int(instruction.x)]
+                // Elements with statements of their own have effects; a named set's elements come and go.
+                guard set.statements.isEmpty else { return reader.conditions }
+                if set.name == nil { reader.look(instruction, in: set) }
+                if instruction.op == .verdictMap || instruction.op == .objectMap { return reader.conditions }
+                if instruction.op == .mapLookup { reader.forget(Int(instruction.a), max(1, set.dataLength)) }
+            case .jump:
+                for (dimension, ranges) in chainConditions(instruction.x, &memory) { reader.require(dimension, ranges) }
+                return reader.conditions
+            default:
+                guard reader.read(instruction, constants) else { return reader.conditions }
             }
         }
-        return result
+        return reader.conditions
+    }
+}
+
+/// Follows a rule's loads and comparisons.
+struct ConditionReader {
+    private(set) var conditions: Conditions = [:]
+    /// What registers hold, as far as it is known, by their first byte.
+    private var held: [Int: Dimension] = [:]
+
+    /// False at the rule's first effect.
+    mutating func read(_ instruction: Instruction, _ constants: [UInt8]) -> Bool {
+        switch instruction.op {
+        case .fieldEqual, .fieldNotEqual:
+            guard instruction.a == ReadClass.constant, ConditionReader.isConstant(instruction) else { return true }
+            let dimension = Dimension(op: Opcode.payload.rawValue, b: instruction.b, length: instruction.length, x: instruction.x, mask: UInt128(instruction.value))
+            let value = UInt128(instruction.second)
+            compare(dimension, ValueRanges([(value, value)]), isNegated: instruction.op == .fieldNotEqual)
+        case .payload:
+            forget(Int(instruction.a), Int(instruction.length))
+            if UInt8(truncatingIfNeeded: instruction.value) == ReadClass.constant, ConditionReader.isConstant(instruction) { hold(instruction, x: instruction.x) }
+        case .meta:
+            forget(Int(instruction.a), Int(instruction.length))
+            if ConditionReader.metaKeys.contains(instruction.b) { hold(instruction, x: 0) }
+        case .conntrack:
+            forget(Int(instruction.a), Int(instruction.length))
+            if ConditionReader.conntrackKeys.contains(instruction.b) { hold(instruction, x: instruction.x) }
+        case .bitAnd:
+            let place = Int(instruction.a)
+            let dimension = held[place]
+            forget(place, Int(instruction.length))
+            if var masked = dimension, masked.length == instruction.length {
+                masked.mask &= ConditionReader.number(constants, instruction.x, Int(instruction.length))
+                held[place] = masked
+            }
+        case .compareEqual, .compareNotEqual, .compareLess, .compareGreater, .compareLessEqual, .compareGreaterEqual: compare(instruction, constants)
+        case .range, .notRange:
+            guard let dimension = held[Int(instruction.b)], dimension.length == instruction.length else { return true }
+            let length = Int(instruction.length)
+            let low = length <= 8 ? UInt128(instruction.value) : ConditionReader.number(constants, instruction.x, length)
+            let high = length <= 8 ? UInt128(instruction.second) : ConditionReader.number(constants, instruction.x + UInt32(length), length)
+            compare(dimension, ValueRanges([(low, high)]), isNegated: instruction.op == .notRange)
+        case .never: return true
+        case .immediate, .route, .fib, .extensionHeader, .tcpOption, .ipOption, .sctpChunk, .dccpOption, .tunnel, .jenkinsHash, .symmetricHash,
+             .bitOr, .bitXor, .shiftLeft, .shiftRight, .swapBytes, .registerAnd, .registerOr, .registerXor, .copyRegister:
+            forget(Int(instruction.a), max(1, Int(instruction.length)))
+        default: return false
+        }
+        return true
     }
 
-    /// Packet and interface properties that no statement changes.
-    private static let constantKeys: Set<UInt8> = Set([
-        MetaKey.networkProtocol, .family, .transportProtocol, .inputIndex, .inputName, .inputType, .inputGroup, .outputIndex, .outputName, .outputType, .outputGroup,
+    /// A lookup in a set whose elements do not change.
+    mutating func look(_ instruction: Instruction, in set: SetPlan) {
+        guard !set.elements.contains(where: { $0.isCatchAll }) else { return }
+        var offset = 0
+        let isNegated = instruction.op == .setLacks
+        for length in set.parts {
+            defer { offset += length }
+            guard let dimension = held[Int(instruction.b) + offset], Int(dimension.length) == length, !isNegated || set.parts.count == 1 else { continue }
+            let pieces = set.elements.map { element -> (low: UInt128, high: UInt128) in
+                (ConditionReader.number(element.first, UInt32(offset), length), ConditionReader.number(set.kind == .hash ? element.first : element.last, UInt32(offset), length))
+            }
+            compare(dimension, ValueRanges(pieces), isNegated: isNegated)
+        }
+    }
+
+    /// The rule needs the field to be within the ranges.
+    mutating func require(_ dimension: Dimension, _ ranges: ValueRanges) {
+        conditions[dimension] = conditions[dimension].map { $0.intersection(ranges) } ?? ranges
+    }
+
+    /// Something else stands in these bytes from here on.
+    mutating func forget(_ place: Int, _ length: Int) {
+        for (start, dimension) in held where start < place + length && place < start + Int(dimension.length) { held[start] = nil }
+    }
+
+    private mutating func hold(_ instruction: Instruction, x: UInt32) {
+        guard instruction.length >= 1, instruction.length <= 16 else { return }
+        held[Int(instruction.a)] = Dimension(op: instruction.op.rawValue, b: instruction.b, length: instruction.length, x: x, mask: ConditionReader.all(Int(instruction.length)))
+    }
+
+    private mutating func compare(_ instruction: Instruction, _ constants: [UInt8]) {
+        guard let dimension = held[Int(instruction.b)], dimension.length == instruction.length else { return }
+        let length = Int(instruction.length)
+        let value = length <= 8 ? UInt128(instruction.value) : ConditionReader.number(constants, instruction.x, length)
+        let maximum = ConditionReader.all(length)
+        switch instruction.op {
+        case .compareEqual: compare(dimension, ValueRanges([(value, value)]), isNegated: false)
+        case .compareNotEqual: compare(dimension, ValueRanges([(value, value)]), isNegated: true)
+        case .compareLess: compare(dimension, value == 0 ? ValueRanges([]) : ValueRanges([(0, value - 1)]), isNegated: false)
+        case .compareLessEqual: compare(dimension, ValueRanges([(0, value)]), isNegated: false)
+        case .compareGreater: compare(dimension, value >= maximum ? ValueRanges([]) : ValueRanges([(value + 1, maximum)]), isNegated: false)
+        default: compare(dimension, ValueRanges([(value, maximum)]), isNegated: false)
+        }
+    }
+
+    /// Notes a comparison of a masked field; a prefix's mask is turned into ranges of the whole field.
+    private mutating func compare(_ dimension: Dimension, _ ranges: ValueRanges, isNegated: Bool) {
+        let maximum = dimension.maximum
+        let wanted = isNegated ? ranges.complement(maximum) : ranges
+        if dimension.op == Opcode.conntrack.rawValue, dimension.b == ConntrackKey.state.rawValue, dimension.mask != maximum {
+            // One bit is set in a state, always.
+            var whole = dimension
+            whole.mask = maximum
+            let states = ConntrackState.all.map { UInt128($0) }.filter { state in
+                let masked = state & dimension.mask
+                return wanted.pieces.contains { $0.low <= masked && masked <= $0.high }
+            }
+            return require(whole, ValueRanges(states.map { (low: $0, high: $0) }))
+        }
+        let hidden = maximum & ~dimension.mask
+        guard hidden != 0, hidden & (hidden + 1) == 0 else { return require(dimension, wanted) }
+        var whole = dimension
+        whole.mask = maximum
+        // Bounds that the masked value never has move to the next that it has.
+        let spread = wanted.pieces.compactMap { piece -> (low: UInt128, high: UInt128)? in
+            let low = piece.low & hidden == 0 ? piece.low : (piece.low | hidden) == maximum ? nil : (piece.low | hidden) + 1
+            guard let low, low <= piece.high else { return nil }
+            return (low, piece.high & dimension.mask | hidden)
+        }
+        require(whole, ValueRanges(spread))
+    }
+
+    /// Packet and interface properties that statements change only with the classifier hearing of it.
+    private static let metaKeys: Set<UInt8> = Set([
+        MetaKey.networkProtocol, .family, .transportProtocol, .mark, .priority, .packetType,
+        .inputIndex, .inputName, .inputType, .inputGroup, .outputIndex, .outputName, .outputType, .outputGroup,
+    ].map(\.rawValue))
+    private static let conntrackKeys: Set<UInt8> = Set([
+        ConntrackKey.state, .direction, .status, .mark, .zone, .networkProtocol, .transportProtocol, .source, .destination,
+        .sourceIPv4, .sourceIPv6, .destinationIPv4, .destinationIPv6, .sourcePort, .destinationPort,
     ].map(\.rawValue))
 
-    private func dimension(_ op: Opcode, _ instruction: Instruction) -> Dimension {
-        Dimension(op: op.rawValue, b: instruction.b, length: instruction.length, x: op == .payload ? instruction.x : 0, maskHigh: UInt64.max, maskLow: UInt64.max)
-    }
+    /// The link header's addresses are rewritten on the way; its protocol is not.
+    private static func isConstant(_ instruction: Instruction) -> Bool { instruction.b != PayloadBase.link.rawValue || instruction.x >= 12 }
 
-    private func words(_ place: UInt32, _ length: Int) -> (UInt64, UInt64) {
-        let bytes = constants[Int(place) ..< Int(place) + length]
-        let number = bytes.reduce(UInt128(0)) { $0 << 8 | UInt128($1) }
-        return (UInt64(truncatingIfNeeded: number >> 64), UInt64(truncatingIfNeeded: number))
+    private static func all(_ length: Int) -> UInt128 { length >= 16 ? UInt128.max : (UInt128(1) << UInt128(8 * length)) - 1 }
+
+    private static func number(_ bytes: [UInt8], _ place: UInt32, _ length: Int) -> UInt128 {
+        bytes[Int(place) ..< Int(place) + length].reduce(UInt128(0)) { $0 << 8 | UInt128($1) }
     }
 }

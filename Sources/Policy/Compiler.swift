@@ -101,11 +101,13 @@ final class Compiler {
         self.now = now
     }
 
-    /// Long chains are classified unless the ruleset changes the fields that classifiers read.
-    private(set) var classifies = true
+    /// Long chains are classified.
+    private let classifies: Bool
+    var pendingClassifiers: [PendingClassifier] = []
+    /// The instructions of each chain's rules, by the chain's first instruction.
+    private(set) var chainRules: [UInt32: [Range<Int>]] = [:]
 
     func compile() {
-        if Compiler.changesConstantFields(ruleset) { classifies = false }
         for (number, table) in ruleset.tables.enumerated() {
             self.table = number
             var names: [String: Int] = [:]
@@ -128,6 +130,7 @@ final class Compiler {
             for chain in table.chains { compileChain(chain, in: table) }
         }
         for fixup in fixups { instructions[fixup.instruction].x = chainOffsets[fixup.chain] }
+        finishClassifiers()
         for set in sets.indices {
             for element in sets[set].elements.indices {
                 guard let chain = sets[set].elements[element].chain else { continue }
@@ -142,46 +145,33 @@ final class Compiler {
         chainOffsets[number] = UInt32(instructions.count)
         if let base = chain.base, !table.isDormant { addBaseChain(base, number, table.family) }
         let isLong = classifies && chain.rules.count >= Compiler.classifiedLength
-        let head = instructions.count
-        if isLong { emit(Instruction(.classify)) }
-        var starts: [Int] = []
-        for rule in chain.rules {
+        var ranges: [Range<Int>] = []
+        for (position, rule) in chain.rules.enumerated() {
+            let isClassified = isLong && position >= Compiler.unclassifiedHead
+            if isClassified, (position - Compiler.unclassifiedHead) % Classifier.maximumRules == 0 { beginClassifier() }
             self.rule = UInt32(rules.count)
             rules.append(CompiledRule(location: rule.location, table: self.table, chain: number, handle: rule.handle))
             let first = instructions.count
-            starts.append(first)
             for statement in rule.statements { compile(statement) }
             let next = UInt32(instructions.count)
-            if isLong { emit(Instruction(.nextCandidate)) }
+            if isClassified {
+                pendingClassifiers[pendingClassifiers.count - 1].starts.append(first)
+                emit(Instruction(.nextCandidate))
+                pendingClassifiers[pendingClassifiers.count - 1].end = instructions.count
+            }
             for index in first ..< instructions.count {
                 instructions[index].next = next
                 instructions[index].rule = self.rule
             }
+            ranges.append(first ..< Int(next))
         }
-        if isLong { finishClassifier(head, starts) }
+        if classifies { chainRules[chainOffsets[number]] = ranges }
         emit(Instruction(.endOfChain))
     }
 
-    /// Puts a long chain's classifier in place, or turns its instructions into plain steps to the next rule.
-    private func finishClassifier(_ head: Int, _ starts: [Int]) {
-        let end = instructions.count
-        var plan = ClassifierPlan()
-        let isUseful = classify(starts, end: end, &plan)
-        if isUseful { instructions[head].x = UInt32(classifiers.count) } else { instructions[head] = step(to: head + 1) }
-        for (position, start) in starts.enumerated() {
-            let following = position + 1 < starts.count ? starts[position + 1] : end
-            if isUseful { instructions[following - 1].x = UInt32(classifiers.count) } else {
-                for index in start ..< following { instructions[index].next = UInt32(following) }
-                instructions[following - 1] = step(to: following)
-            }
-        }
-        if isUseful { classifiers.append(plan) }
-    }
-
-    private func step(to place: Int) -> Instruction {
-        var instruction = Instruction(.goTo)
-        instruction.x = UInt32(place)
-        return instruction
+    private func beginClassifier() {
+        pendingClassifiers.append(PendingClassifier(head: instructions.count, starts: [], end: 0))
+        emit(Instruction(.classify))
     }
 
     private func addBaseChain(_ base: Ruleset.BaseChain, _ number: Int, _ family: Family) {

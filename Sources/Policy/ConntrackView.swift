@@ -11,6 +11,8 @@ public enum ConntrackState {
     public static let related: UInt32 = 4
     public static let new: UInt32 = 8
     public static let untracked: UInt32 = 64
+    /// Every value that a state has; 0 where nothing tracks.
+    static var all: [UInt32] { [0, invalid, established, related, new, untracked] }
 }
 
 /// One direction of a connection: addresses and ports as the tracker stores them.

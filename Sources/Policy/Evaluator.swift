@@ -14,6 +14,8 @@ extension Program {
         let registers = scratch
         let stack = (scratch + Registers.size).assumingMemoryBound(to: UInt32.self)
         var depth = 0
+        /// Counts what statements changed, by `ChangeClass`.
+        var changes: UInt64 = 0
         var pc = instructions + Int(chain.programOffset)
 
         while true {
@@ -50,29 +52,29 @@ extension Program {
             case .objectMap: passes = useMappedObject(pc, &context)
             case .dynamicSet: passes = updateSet(pc, &context)
 
-            case .verdictMap:
-                let set = sets + Int(pc.pointee.x)
-                let element = lookUp(pc, &context)
-                guard element != ElementRecord.none else {
-                    pc = instructions + Int(pc.pointee.next)
-                    continue
+            case .verdictMap, .accept, .drop, .jump, .goTo, .returnToCaller, .endOfChain, .resume:
+                var verdict = pc.pointee.op
+                var target = pc.pointee.x
+                if verdict == .verdictMap {
+                    let element = lookUp(pc, &context)
+                    verdict = .never
+                    if element != ElementRecord.none {
+                        let data = sets[Int(pc.pointee.x)].data(element)
+                        verdict = Opcode(rawValue: data.load(as: UInt8.self)) ?? .never
+                        target = data.loadUnaligned(fromByteOffset: 4, as: UInt32.self)
+                    }
                 }
-                let data = set.pointee.data(element)
-                let target = Int(data.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
-                switch Opcode(rawValue: data.load(as: UInt8.self)) {
-                case .accept:
+                switch verdict {
+                case .accept, .drop:
                     context.decidingRule = pc.pointee.rule
-                    return .accept
-                case .drop:
-                    context.decidingRule = pc.pointee.rule
-                    return .drop
+                    return verdict == .accept ? .accept : .drop
                 case .jump:
                     guard depth < Program.maximumDepth else { return .error }
                     stack[depth] = pc.pointee.next
                     depth &+= 1
-                    pc = instructions + target
-                case .goTo: pc = instructions + target
-                case .returnToCaller:
+                    pc = instructions + Int(target)
+                case .goTo: pc = instructions + Int(target)
+                case .returnToCaller, .endOfChain:
                     if depth == 0 { return end(chain, &context) }
                     depth &-= 1
                     pc = instructions + Int(stack[depth])
@@ -81,33 +83,11 @@ extension Program {
                 }
                 continue
 
-            case .accept:
-                context.decidingRule = pc.pointee.rule
-                return .accept
-            case .drop:
-                context.decidingRule = pc.pointee.rule
-                return .drop
-            case .jump:
-                guard depth < Program.maximumDepth else { return .error }
-                stack[depth] = pc.pointee.next
-                depth &+= 1
-                pc = instructions + Int(pc.pointee.x)
-                continue
-            case .goTo:
-                pc = instructions + Int(pc.pointee.x)
-                continue
-            case .returnToCaller, .endOfChain:
-                if depth == 0 { return end(chain, &context) }
-                depth &-= 1
-                pc = instructions + Int(stack[depth])
-                continue
-            case .resume: passes = true
-
             case .classify:
-                pc = instructions + Int(classify(Int(pc.pointee.x), &context))
+                pc = instructions + Int(classify(Int(pc.pointee.x), changes, &context))
                 continue
             case .nextCandidate:
-                pc = instructions + Int(advance(Int(pc.pointee.x)))
+                pc = instructions + Int(nextCandidate(Int(pc.pointee.x), changes, &context))
                 continue
 
             case .counter:
@@ -131,14 +111,23 @@ extension Program {
                 passes = true
             case .notrack:
                 notrack(pc, &context)
+                changes &+= ChangeClass.conntrack
                 passes = true
             case .setMeta:
                 setMeta(pc, &context)
+                changes &+= ChangeClass.meta
                 passes = true
-            case .setConntrack, .conntrackObject: passes = setConntrack(pc, &context)
-            case .setPayload: passes = setPayload(pc, &context)
-            case .setTCPOption: passes = setTCPOption(pc, &context)
+            case .setConntrack, .conntrackObject:
+                passes = setConntrack(pc, &context)
+                changes &+= ChangeClass.conntrack
+            case .setPayload:
+                passes = setPayload(pc, &context)
+                changes &+= ChangeClass.payload
+            case .setTCPOption:
+                passes = setTCPOption(pc, &context)
+                changes &+= ChangeClass.payload
             case .resetTCPOption:
+                changes &+= ChangeClass.payload
                 switch resetTCPOption(pc, &context) {
                 case .missingHeader: passes = false
                 case .malformed: return .drop

@@ -3,6 +3,7 @@
 // Invariant: everything is allocated here, once, and freed by `deallocate`; sizes follow from the ruleset alone.
 // A set's elements, its buckets and the runs of stateful records of its elements are reserved for the set's full size;
 // the system commits a page when a packet first uses it.
+import Glibc
 import Wire
 
 struct ProgramMemory {
@@ -12,20 +13,38 @@ struct ProgramMemory {
     /// Most bytes that connection limits of one set's elements may take together.
     private static var connectionListBudget: Int { 256 << 20 }
 
+    private static var hugePage: Int { 2 << 20 }
+    private static var chunk: Int { 8 << 20 }
+    private static var largePiece: Int { 32 << 10 }
+
     init(_ compiler: Compiler, seed: UInt64, now: Timestamp) {
         var blocks: [UnsafeMutableRawPointer] = []
+        // Large pieces lie together in huge pages: packets touch them at random.
+        var room = 0, next: UnsafeMutableRawPointer?
+        func raw(_ count: Int) -> UnsafeMutableRawPointer {
+            let size = (max(1, count) + 63) & ~63
+            guard size >= ProgramMemory.largePiece else {
+                let block = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 64)
+                blocks.append(block)
+                return block
+            }
+            if size > room {
+                room = max(size, ProgramMemory.chunk)
+                let block = UnsafeMutableRawPointer.allocate(byteCount: room, alignment: ProgramMemory.hugePage)
+                // Refused on a machine without huge pages: then they are small.
+                madvise(block, room, MADV_HUGEPAGE)
+                blocks.append(block)
+                next = block
+            }
+            room -= size
+            let piece = next.unsafelyUnwrapped
+            next = piece + size
+            return piece
+        }
         func array<T>(_ values: [T], extra: Int = 0) -> UnsafeMutablePointer<T> {
-            let bytes = max(1, (values.count + extra) * MemoryLayout<T>.stride)
-            let block = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
-            blocks.append(block)
-            let typed = block.bindMemory(to: T.self, capacity: values.count + extra)
+            let typed = raw((values.count + extra) * MemoryLayout<T>.stride).bindMemory(to: T.self, capacity: values.count + extra)
             values.withUnsafeBufferPointer { if let base = $0.baseAddress { typed.initialize(from: base, count: values.count) } }
             return typed
-        }
-        func raw(_ count: Int) -> UnsafeMutableRawPointer {
-            let block = UnsafeMutableRawPointer.allocate(byteCount: max(1, count), alignment: 64)
-            blocks.append(block)
-            return block
         }
 
         // The runs for set elements come behind the records of rules and objects.
@@ -72,7 +91,7 @@ struct ProgramMemory {
             directory: array(entries), services: compiler.services, interfaces: array(compiler.interfaces.map(InterfaceRecord.init)),
             interfaceCount: compiler.interfaces.count, counters: counters, counterCount: counterCount, limits: limits, quotas: quotas,
             connectionLimits: connectionLimits, lasts: lasts, generators: array(compiler.generators), natTemplates: array(compiler.natTemplates),
-            sets: sets, classifiers: array(compiler.classifiers.map { ProgramMemory.classifier($0, raw: raw) }), scratch: raw(Registers.size + 64), random: array([seed ^ 0x2545_f491_4f6c_dd1d]))
+            sets: sets, classifiers: array(compiler.classifiers.map { Classifier($0, raw: raw) }), scratch: raw(Registers.size + 64), random: array([seed ^ 0x2545_f491_4f6c_dd1d]))
         for (number, plan) in compiler.sets.enumerated() {
             for statement in plan.statements where statement.op == .connectionLimit {
                 let template = connectionLimits[Int(statement.template)]
@@ -89,36 +108,6 @@ struct ProgramMemory {
     }
 
     func deallocate() { for block in blocks { block.deallocate() } }
-
-    private static func classifier(_ plan: ClassifierPlan, raw: (Int) -> UnsafeMutableRawPointer) -> Classifier {
-        func copy<T>(_ values: [T]) -> UnsafeMutablePointer<T> {
-            let typed = raw(values.count * MemoryLayout<T>.stride).bindMemory(to: T.self, capacity: values.count)
-            for (index, value) in values.enumerated() { (typed + index).initialize(to: value) }
-            return typed
-        }
-        var positions: [UInt32] = []
-        var tuples: [ClassifierTuple] = []
-        for tuple in plan.tuples {
-            var size = 2
-            while size < tuple.rules.count * 2 { size <<= 1 }
-            let slots = copy([ClassifierSlot](repeating: ClassifierSlot(), count: size))
-            for (hash, rules) in tuple.rules {
-                var place = Int(truncatingIfNeeded: hash) & (size - 1)
-                while slots[place].count != 0 { place = (place + 1) & (size - 1) }
-                slots[place] = ClassifierSlot(hash: hash, start: UInt32(positions.count), count: UInt32(rules.count))
-                positions += rules
-            }
-            tuples.append(ClassifierTuple(dimensions: copy(tuple.dimensions), dimensionCount: tuple.dimensions.count, slots: slots, slotMask: size - 1))
-        }
-        let unclassified = (start: UInt32(positions.count), count: UInt32(plan.unclassified.count))
-        positions += plan.unclassified
-        return Classifier(
-            dimensions: copy(plan.dimensions), dimensionCount: plan.dimensions.count,
-            values: copy([(high: UInt64, low: UInt64)](repeating: (0, 0), count: plan.dimensions.count)),
-            readable: copy([Bool](repeating: false, count: plan.dimensions.count)), tuples: copy(tuples), tupleCount: tuples.count, positions: copy(positions),
-            cursors: copy([(next: UInt32, end: UInt32)](repeating: (0, 0), count: tuples.count + 1)), unclassified: unclassified,
-            offsets: copy(plan.offsets), ruleCount: UInt32(plan.offsets.count - 1))
-    }
 
     private static func header(_ plan: SetPlan, seed: UInt64, now: Timestamp, raw: (Int) -> UnsafeMutableRawPointer) -> SetHeader {
         let keys = plan.kind == .hash ? plan.keyLength : plan.keyLength * 2
