@@ -88,6 +88,7 @@ final class Assembly {
         for index in 0 ..< workerCount {
             var part = WorkerConfiguration()
             part.index = index
+            part.holdsBurst = isThreaded
             part.connections = records
             for (place, port) in ports.enumerated() {
                 if index < port.setup.receiveQueues {

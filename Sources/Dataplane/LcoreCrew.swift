@@ -126,6 +126,7 @@ final class LcoreCrew {
                 tick = FlowCache.tick(Clock.nanoseconds)
             }
         }
+        worker.pointee.finish(tick: tick)
         return 0
     }
 

@@ -6,52 +6,37 @@ import FlowCache
 import Wire
 
 extension Worker {
-    /// Deals with a frame that `FlowProbe.read` does not take. True if it can be cached all the same: then its probe stands at
-    /// `place` and the caller goes on with it.
+    /// Deals with a frame that is not plain TCP or UDP for this port: a place among the burst's probes, or its end.
     @inline(never)
-    mutating func takeOdd(_ packet: Mbuf, _ input: UnsafeMutablePointer<InputState>, place: Int) -> Bool {
+    mutating func takeOdd(_ packet: Mbuf, _ burst: UnsafeMutablePointer<BurstState>) {
+        let input = burst.pointee.input
         let port = input.pointee.port
         packet.port = port
-        guard packet.length >= 14 else {
-            drop(packet, .frameTooShort)
-            return false
-        }
+        guard packet.length >= 14 else { return drop(packet, .frameTooShort) }
         let frame = packet.data
         let destination = frame.loadUnaligned(as: UInt64.self) & 0xffff_ffff_ffff
         // The group bit is the lowest of the first byte on the wire.
-        if destination & 1 != 0 {
-            punt(packet, .control)
-            return false
-        }
-        guard destination == input.pointee.address else {
-            drop(packet, .notForUs)
-            return false
-        }
+        if destination & 1 != 0 { return punt(packet, .control, burst) }
+        guard destination == input.pointee.address else { return drop(packet, .notForUs) }
         guard packet.segmentCount == 1 else {
             statistics.add(guard: .multipleSegments)
-            punt(packet, .newFlow)
-            return false
+            return punt(packet, .newFlow, burst)
+        }
+        if packet.length >= 42, FlowProbe.readGeneral(frame, length: packet.length, ingress: port, seeds: reader.seeds, into: burst.pointee.ipv4.probes + burst.pointee.ipv4.count) {
+            return take(packet, burst.pointee.ipv4.probes[burst.pointee.ipv4.count], burst)
         }
         var parsed = ParsedPacket()
         let flags = packet.offloadFlags
         let isGood = flags.contains(.ipChecksumGood) && !flags.contains(.ipChecksumBad)
         let reason = PacketParser.parse(packet.packetBuffer, into: &parsed, ipv4ChecksumIsGood: isGood)
-        guard reason == .none else {
-            drop(packet, reason)
-            return false
-        }
+        guard reason == .none else { return drop(packet, reason) }
         guard parsed.family != nil else {
-            if parsed.etherType == EtherType.arp { punt(packet, .control) } else { drop(packet, .unknownEtherType) }
-            return false
+            return parsed.etherType == EtherType.arp ? punt(packet, .control, burst) : drop(packet, .unknownEtherType)
         }
         if parsed.transportProtocol == IPProtocol.icmpv6, parsed.icmpType >= 133, parsed.icmpType <= 137, !parsed.flags.contains(.isFragment) {
-            punt(packet, .control)
-            return false
+            return punt(packet, .control, burst)
         }
-        if let probe = FlowProbe(parsed: parsed, frame: frame, ingress: port, seeds: reader.seeds) {
-            (probes + place).initialize(to: probe)
-            return true
-        }
+        if let probe = FlowProbe(parsed: parsed, frame: frame, ingress: port, seeds: reader.seeds) { return take(packet, probe, burst) }
         if parsed.flags.contains(.isFragment) {
             statistics.add(guard: .fragment)
         } else if parsed.flags.contains(.hasOptions) {
@@ -61,8 +46,20 @@ extension Worker {
         } else {
             statistics.add(guard: .notAFlow)
         }
-        punt(packet, .newFlow)
-        return false
+        punt(packet, .newFlow, burst)
+    }
+
+    /// A place among its family's probes for a packet that was read the long way.
+    private mutating func take(_ packet: Mbuf, _ probe: FlowProbe, _ burst: UnsafeMutablePointer<BurstState>) {
+        if probe.isIPv6 { Worker.append(packet, probe, to: &burst.pointee.ipv6, reader.ipv6) } else { Worker.append(packet, probe, to: &burst.pointee.ipv4, reader.ipv4) }
+    }
+
+    private static func append(_ packet: Mbuf, _ probe: FlowProbe, to lane: inout ProbeLane, _ view: FlowTableView) {
+        (lane.probes + lane.count).initialize(to: probe)
+        request(lane.probes + lane.count, view)
+        lane.packets[lane.count] = packet.raw
+        lane.count &+= 1
+        if probe.transportProtocol == IPProtocol.tcp { lane.hasTCP = true }
     }
 
     @inline(never)
@@ -73,8 +70,8 @@ extension Worker {
 
     /// Puts a packet among those that go up at the end of the burst.
     @inline(__always)
-    mutating func punt(_ packet: Mbuf, _ puntClass: PuntClass) {
-        let state = punts + Int(puntClass.rawValue)
+    mutating func punt(_ packet: Mbuf, _ puntClass: PuntClass, _ burst: UnsafeMutablePointer<BurstState>) {
+        let state = burst.pointee.punts + Int(puntClass.rawValue)
         state.pointee.packets[state.pointee.count] = packet.raw
         state.pointee.count &+= 1
     }

@@ -27,37 +27,65 @@ extension Worker {
         }
     }
 
+    /// Sends the burst's hits: at once if they are many and all leave by one port, else as part of their ports' batches.
+    @inline(__always)
+    mutating func send(_ count: Int) {
+        guard count > 0 else { return }
+        let port = Int(hitPorts[0])
+        guard count >= Worker.burst / 2, !hitsDiffer, port < outputCount, outputs[port].isOpen else { return queueHits(count) }
+        let output = outputs + port
+        if output.pointee.count > 0 { flush(output, port: port) }
+        transmit(hits, count: count, bytes: hitBytes, output, port: port)
+    }
+
+    @inline(never)
+    private mutating func queueHits(_ count: Int) {
+        var place = 0
+        while place < count {
+            queue(hits[place].unsafelyUnwrapped, to: hitPorts[place])
+            place &+= 1
+        }
+    }
+
     /// Sends a port's batch; what the device does not take after some attempts is dropped.
     @inline(never)
     mutating func flush(_ output: UnsafeMutablePointer<OutputState>, port: Int) {
-        let count = output.pointee.count
-        var sent = output.pointee.queue.transmit(output.pointee.packets, count: count)
-        if sent < count { sent = retry(output, sent: sent) }
-        statistics.add(.transmitted, sent)
-        statistics.addTransmitted(port: port, packets: sent, bytes: output.pointee.bytes)
+        transmit(output.pointee.packets, count: output.pointee.count, bytes: output.pointee.bytes, output, port: port)
         output.pointee.count = 0
         output.pointee.bytes = 0
     }
 
-    /// The rest of a batch, again and again up to the limit; then it is freed and counted. Returns how many went in all, and
-    /// takes the bytes of those that did not from the batch's sum.
+    @inline(__always)
+    private mutating func transmit(
+        _ packets: UnsafeMutablePointer<OpaquePointer?>, count: Int, bytes: Int, _ output: UnsafeMutablePointer<OutputState>, port: Int
+    ) {
+        let sent = output.pointee.queue.transmit(packets, count: count)
+        statistics.addTransmitted(port: port, packets: sent, bytes: bytes)
+        statistics.add(.transmitted, sent)
+        if sent < count { retry(packets + sent, count: count &- sent, output, port: port) }
+    }
+
+    /// The rest of a batch, counted as to be sent, again and again up to the limit; then it is freed and counted as dropped.
     @inline(never)
-    mutating func retry(_ output: UnsafeMutablePointer<OutputState>, sent first: Int) -> Int {
-        let count = output.pointee.count
-        var sent = first
+    private mutating func retry(
+        _ packets: UnsafeMutablePointer<OpaquePointer?>, count: Int, _ output: UnsafeMutablePointer<OutputState>, port: Int
+    ) {
+        var sent = 0
         var attempt = 0
         while sent < count && attempt < transmitAttempts {
-            sent &+= output.pointee.queue.transmit(output.pointee.packets + sent, count: count &- sent)
+            sent &+= output.pointee.queue.transmit(packets + sent, count: count &- sent)
             attempt &+= 1
         }
+        statistics.add(.transmitted, sent)
+        var lost = 0
         var place = sent
         while place < count {
-            let packet = Mbuf(output.pointee.packets[place].unsafelyUnwrapped)
-            output.pointee.bytes &-= packet.totalLength
+            let packet = Mbuf(packets[place].unsafelyUnwrapped)
+            lost &-= packet.totalLength
             drop(packet, .transmitFailed)
             place &+= 1
         }
-        return sent
+        statistics.addTransmitted(port: port, packets: sent, bytes: lost)
     }
 
     /// Queues what the slow path handed down, up to a burst; the number taken.
@@ -88,20 +116,21 @@ extension Worker {
 
     /// Hands the burst's punted packets up; what does not fit into its ring is dropped.
     @inline(__always)
-    mutating func flushPunts() {
-        flushPunt(.control)
-        flushPunt(.knownFlow)
-        flushPunt(.newFlow)
-        flushPunt(.local)
+    mutating func flushPunts(_ burst: UnsafeMutablePointer<BurstState>) {
+        let punts = burst.pointee.punts
+        flushPunt(punts, .control)
+        flushPunt(punts, .knownFlow)
+        flushPunt(punts, .newFlow)
+        flushPunt(punts, .local)
     }
 
     @inline(__always)
-    private mutating func flushPunt(_ puntClass: PuntClass) {
-        if punts[Int(puntClass.rawValue)].count > 0 { handUp(puntClass) }
+    private mutating func flushPunt(_ punts: UnsafeMutablePointer<PuntState>, _ puntClass: PuntClass) {
+        if punts[Int(puntClass.rawValue)].count > 0 { handUp(punts, puntClass) }
     }
 
     @inline(never)
-    mutating func handUp(_ puntClass: PuntClass) {
+    mutating func handUp(_ punts: UnsafeMutablePointer<PuntState>, _ puntClass: PuntClass) {
         let state = punts + Int(puntClass.rawValue)
         let count = state.pointee.count
         let taken = rings.ring(puntClass).put(state.pointee.packets, count: count)

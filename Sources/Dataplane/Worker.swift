@@ -4,7 +4,11 @@
 // Array or closure (scripts/check-hot-path reads its disassembly). Every packet received leaves in exactly one way: sent,
 // punted, or dropped under a counted reason.
 //
-// Order: in a burst, packets are looked up first, then what the slow path handed down is queued for sending, then the
+// Two bursts are under way at once, so that each stage's cache misses pass while the other burst is worked on: a burst is
+// received and read (its buckets requested), then the burst before it is forwarded and sent, then the new one's tags are matched
+// (its entries requested); it is forwarded when the next burst has been read, or an empty poll came instead.
+//
+// Order: a burst's packets are looked up first, then what the slow path handed down is queued for sending, then the
 // burst's hits. A visible entry was published after its flow's last slow-path packet was put into the ring, so a flow's
 // packets leave in the order in which they came.
 //
@@ -36,6 +40,8 @@ public struct WorkerConfiguration: Sendable {
     /// The worker's own transmit queue of each port, by `PortIndex`; nil where it may not send.
     public var outputs: [TransmitQueue?] = []
     public var connections = ConnectionRecords(base: nil, stride: 0)
+    /// A round may leave its last burst to the next one. Off: every round ends what it began.
+    public var holdsBurst = false
     /// Rounds between two reports of quiescence while packets come in; an idle round always reports.
     public var roundsPerQuiescence = 64
     public var transmitAttempts = 8
@@ -58,10 +64,30 @@ struct OutputState {
     var packets: UnsafeMutablePointer<OpaquePointer?>
 }
 
-/// A class's packets of this burst on their way up.
+/// A burst's packets of one family that may be cached, and what was read of each.
+struct ProbeLane {
+    var count = 0
+    /// Some of them are TCP.
+    var hasTCP = false
+    var packets: UnsafeMutablePointer<OpaquePointer?>
+    var probes: UnsafeMutablePointer<FlowProbe>
+}
+
+/// A class's packets of a burst on their way up.
 struct PuntState {
     var count = 0
     var packets: UnsafeMutablePointer<OpaquePointer?>
+}
+
+/// A burst between its reception and its end.
+struct BurstState {
+    var input: UnsafeMutablePointer<InputState>
+    /// As received.
+    var packets: UnsafeMutablePointer<OpaquePointer?>
+    var ipv4: ProbeLane
+    var ipv6: ProbeLane
+    /// By class.
+    var punts: UnsafeMutablePointer<PuntState>
 }
 
 public struct Worker: ~Copyable {
@@ -82,13 +108,17 @@ public struct Worker: ~Copyable {
     let inputCount: Int
     let outputs: UnsafeMutablePointer<OutputState>
     let outputCount: Int
-    let punts: UnsafeMutablePointer<PuntState>
-    /// The burst as received, its cacheable packets and their probes, and its hits with where they go.
-    let received: UnsafeMutablePointer<OpaquePointer?>
-    let candidates: UnsafeMutablePointer<OpaquePointer?>
-    let probes: UnsafeMutablePointer<FlowProbe>
+    /// The one to be received next, and the one under way, if `isUnderWay`.
+    var next: UnsafeMutablePointer<BurstState>
+    var current: UnsafeMutablePointer<BurstState>
+    var isUnderWay = false
+    let holdsBurst: Bool
+    /// A burst's hits with where they go.
     let hits: UnsafeMutablePointer<OpaquePointer?>
     let hitPorts: UnsafeMutablePointer<PortIndex>
+    /// Of the burst's hits: bytes in all, and whether they leave by more than one port.
+    var hitBytes = 0
+    var hitsDiffer = false
     let requests: UnsafeMutablePointer<TransmitRequest>
     private let memory: UnsafeMutableRawPointer
     var roundsSinceQuiescence = 0
@@ -103,6 +133,7 @@ public struct Worker: ~Copyable {
         connections = configuration.connections
         roundsPerQuiescence = configuration.roundsPerQuiescence
         transmitAttempts = configuration.transmitAttempts
+        holdsBurst = configuration.holdsBurst
         statistics = WorkerStatistics(portCount: max(configuration.outputs.count, Int(configuration.inputs.map(\.port).max() ?? 0) + 1))
         inputCount = configuration.inputs.count
         outputCount = configuration.outputs.count
@@ -115,23 +146,31 @@ public struct Worker: ~Copyable {
         }
         let inputsAt = reserve(inputCount * MemoryLayout<InputState>.stride)
         let outputsAt = reserve(outputCount * MemoryLayout<OutputState>.stride)
-        let puntsAt = reserve(punted * MemoryLayout<PuntState>.stride)
-        let receivedAt = reserve(burst * 8)
-        let candidatesAt = reserve(burst * 8)
-        let probesAt = reserve(burst * MemoryLayout<FlowProbe>.stride)
+        let burstsAt = reserve(2 * MemoryLayout<BurstState>.stride)
+        let puntsAt = reserve(2 * punted * MemoryLayout<PuntState>.stride)
+        // For each burst: as received, and by family.
+        let packetsAt = reserve(2 * burst * 8 * 3)
+        let probesAt = reserve(2 * burst * MemoryLayout<FlowProbe>.stride * 2)
         let hitsAt = reserve(burst * 8)
         let hitPortsAt = reserve(burst * 2)
         let requestsAt = reserve(burst * MemoryLayout<TransmitRequest>.stride)
-        let puntPacketsAt = reserve(punted * burst * 8)
+        let puntPacketsAt = reserve(2 * punted * burst * 8)
         let outputPacketsAt = reserve(outputCount * Worker.batch * 8)
         memory = UnsafeMutableRawPointer.allocate(byteCount: offset, alignment: 64)
         memory.initializeMemory(as: UInt8.self, repeating: 0, count: offset)
         inputs = (memory + inputsAt).bindMemory(to: InputState.self, capacity: inputCount)
         outputs = (memory + outputsAt).bindMemory(to: OutputState.self, capacity: outputCount)
-        punts = (memory + puntsAt).bindMemory(to: PuntState.self, capacity: punted)
-        received = (memory + receivedAt).bindMemory(to: OpaquePointer?.self, capacity: burst)
-        candidates = (memory + candidatesAt).bindMemory(to: OpaquePointer?.self, capacity: burst)
-        probes = (memory + probesAt).bindMemory(to: FlowProbe.self, capacity: burst)
+        let punts = (memory + puntsAt).bindMemory(to: PuntState.self, capacity: 2 * punted)
+        let packets = (memory + packetsAt).bindMemory(to: OpaquePointer?.self, capacity: 2 * burst * 3)
+        let probes = (memory + probesAt).bindMemory(to: FlowProbe.self, capacity: 2 * burst * 2)
+        next = (memory + burstsAt).bindMemory(to: BurstState.self, capacity: 2)
+        current = next + 1
+        for place in 0 ..< 2 {
+            let packets = packets + place * burst * 3, probes = probes + place * burst * 2
+            (next + place).initialize(to: BurstState(
+                input: inputs, packets: packets, ipv4: ProbeLane(packets: packets + burst, probes: probes),
+                ipv6: ProbeLane(packets: packets + burst * 2, probes: probes + burst), punts: punts + place * punted))
+        }
         hits = (memory + hitsAt).bindMemory(to: OpaquePointer?.self, capacity: burst)
         hitPorts = (memory + hitPortsAt).bindMemory(to: PortIndex.self, capacity: burst)
         requests = (memory + requestsAt).bindMemory(to: TransmitRequest.self, capacity: burst)
@@ -148,7 +187,7 @@ public struct Worker: ~Copyable {
             }
             (outputs + place).initialize(to: state)
         }
-        for place in 0..<punted {
+        for place in 0 ..< 2 * punted {
             let packets = (memory + puntPacketsAt + place * burst * 8).bindMemory(to: OpaquePointer?.self, capacity: burst)
             (punts + place).initialize(to: PuntState(packets: packets))
         }
@@ -157,6 +196,7 @@ public struct Worker: ~Copyable {
 
     deinit {
         quiescence?.unregister(reader: index)
+        if isUnderWay { abandon() }
         for place in 0..<outputCount where outputs[place].count > 0 {
             rte_pktmbuf_free_bulk(outputs[place].packets, UInt32(outputs[place].count))
         }
@@ -173,6 +213,7 @@ public struct Worker: ~Copyable {
             handled &+= poll(inputs + place, tick: tick)
             place &+= 1
         }
+        if !holdsBurst { complete(tick: tick) }
         handled &+= takeFromSlowPath()
         flushOutputs()
         statistics.add(.rounds, 1)
@@ -180,27 +221,69 @@ public struct Worker: ~Copyable {
         if handled == 0 { statistics.add(.idleRounds, 1) }
         if handled == 0 || roundsSinceQuiescence >= roundsPerQuiescence {
             roundsSinceQuiescence = 0
-            // Here the worker holds no pointer into the flow cache.
-            quiescence?.quiescent(reader: index)
+            reportQuiescence(tick: tick)
         }
         return handled
     }
 
-    /// One burst of one queue.
+    /// Ends what is under way and sends what waits: the last call of a worker's thread.
+    public mutating func finish(tick: UInt32) {
+        complete(tick: tick)
+        flushOutputs()
+    }
+
+    @inline(never)
+    private mutating func reportQuiescence(tick: UInt32) {
+        if isUnderWay { finish(tick: tick) }
+        // Here the worker holds no pointer into the flow cache.
+        quiescence?.quiescent(reader: index)
+    }
+
+    /// Receives a burst of one queue and brings it half way; ends the one before it.
     @inline(__always)
     private mutating func poll(_ input: UnsafeMutablePointer<InputState>, tick: UInt32) -> Int {
-        let count = input.pointee.queue.receive(into: received, maximum: UInt16(truncatingIfNeeded: Worker.burst))
-        guard count > 0 else { return 0 }
-        let cacheable = classify(count, input)
-        match(cacheable)
-        let hitCount = forward(cacheable, input, tick: tick)
-        _ = takeFromSlowPath()
-        var place = 0
-        while place < hitCount {
-            queue(hits[place].unsafelyUnwrapped, to: hitPorts[place])
-            place &+= 1
+        let burst = next
+        let count = input.pointee.queue.receive(into: burst.pointee.packets, maximum: UInt16(truncatingIfNeeded: Worker.burst))
+        guard count > 0 else {
+            if isUnderWay { complete(tick: tick) }
+            return 0
         }
-        flushPunts()
+        if isUnderWay { requestConnections(current) }
+        burst.pointee.input = input
+        classify(count, burst)
+        let hitCount = isUnderWay ? forward(current, tick: tick) : 0
+        match(burst)
+        if isUnderWay { send(current, hitCount) }
+        next = current
+        current = burst
+        isUnderWay = true
         return count
+    }
+
+    /// Ends the burst under way, if there is one.
+    @inline(never)
+    mutating func complete(tick: UInt32) {
+        guard isUnderWay else { return }
+        requestConnections(current)
+        let hitCount = forward(current, tick: tick)
+        send(current, hitCount)
+        isUnderWay = false
+    }
+
+    @inline(__always)
+    private mutating func send(_ burst: UnsafeMutablePointer<BurstState>, _ hitCount: Int) {
+        _ = takeFromSlowPath()
+        send(hitCount)
+        flushPunts(burst)
+    }
+
+    /// Frees the packets of a burst that will not be forwarded any more.
+    private func abandon() {
+        let burst = current.pointee
+        if burst.ipv4.count > 0 { rte_pktmbuf_free_bulk(burst.ipv4.packets, UInt32(burst.ipv4.count)) }
+        if burst.ipv6.count > 0 { rte_pktmbuf_free_bulk(burst.ipv6.packets, UInt32(burst.ipv6.count)) }
+        for punt in PuntClass.allCases where burst.punts[Int(punt.rawValue)].count > 0 {
+            rte_pktmbuf_free_bulk(burst.punts[Int(punt.rawValue)].packets, UInt32(burst.punts[Int(punt.rawValue)].count))
+        }
     }
 }

@@ -14,10 +14,12 @@ import Wire
     public var outputPort: PortIndex = 0
     /// Longest IP packet that the path takes, bytes.
     public var maximumLength: UInt16 = 0
-    public var tcpFlagsMask: UInt8 = 0
-    public var tcpFlagsValue: UInt8 = 0
+    // The guards on header bytes, side by side so that a worker compares them at once: the traffic class in the low byte, the TCP
+    // flags in the high one.
     public var guardTrafficClassMask: UInt8 = 0
+    public var tcpFlagsMask: UInt8 = 0
     public var guardTrafficClassValue: UInt8 = 0
+    public var tcpFlagsValue: UInt8 = 0
     public var trafficClassMask: UInt8 = 0
     public var trafficClassValue: UInt8 = 0
     public var flags: UInt8 = 0
@@ -26,6 +28,9 @@ import Wire
     public var reserved64: UInt64 = 0
 
     @inlinable public init() {}
+
+    @inlinable @inline(__always) static var guardMaskOffset: Int { 16 }
+    @inlinable @inline(__always) static var guardValueOffset: Int { 18 }
 
     public enum Flag {
         /// The flow's packets are those of the connection's reply direction.

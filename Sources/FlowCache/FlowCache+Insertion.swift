@@ -117,8 +117,9 @@ struct FlowEntryRewrite {
         let addressesChange = key.address0 != new.address0 || key.address1 != new.address1 || key.address2 != new.address2 || key.address3 != new.address3
         let covers = FlowDelta.coversAddresses(transportProtocol)
         networkDelta = key.isIPv6 ? 0 : FlowDelta.network(old: key.address0, new: new.address0)
-        transportDelta = FlowDelta.fold(FlowDelta.difference(old: oldPorts, new: newPorts) + (covers ? addresses : 0))
         changesTransport = oldPorts != newPorts || covers && addressesChange
+        // Zero, and not the other zero, where nothing changes: workers add it whether or not it does.
+        transportDelta = changesTransport ? FlowDelta.fold(FlowDelta.difference(old: oldPorts, new: newPorts) + (covers ? addresses : 0)) : 0
     }
 
     func write(to memory: UnsafeMutableRawPointer, action: UInt32, connection: UInt32, generation: UInt32, tick: UInt32) {

@@ -56,6 +56,9 @@ import Wire
 
 /// Where the fields lie that are loaded or stored atomically.
 public enum FlowEntryOffset {
+    /// `encapsulation` and `generation` are one aligned 64-bit word.
+    @inlinable public static var encapsulation4: Int { 16 }
+    @inlinable public static var encapsulation6: Int { 40 }
     @inlinable public static var generation4: Int { 20 }
     @inlinable public static var lastUsed4: Int { 48 }
     @inlinable public static var packets4: Int { 52 }
@@ -74,7 +77,10 @@ public enum FlowEntryOffset {
             && MemoryLayout<FlowEntry4>.offset(of: \.lastUsed) == lastUsed4 && MemoryLayout<FlowEntry6>.offset(of: \.lastUsed) == lastUsed6
             && MemoryLayout<FlowEntry4>.offset(of: \.packets) == packets4 && MemoryLayout<FlowEntry6>.offset(of: \.packets) == packets6
             && MemoryLayout<FlowEntry4>.offset(of: \.bytes) == bytes4 && MemoryLayout<FlowEntry6>.offset(of: \.bytes) == bytes6
+            && MemoryLayout<FlowEntry4>.offset(of: \.encapsulation) == encapsulation4 && MemoryLayout<FlowEntry6>.offset(of: \.encapsulation) == encapsulation6
             && MemoryLayout<FlowAction>.size == 32
+            && MemoryLayout<FlowAction>.offset(of: \.guardTrafficClassMask) == FlowAction.guardMaskOffset
+            && MemoryLayout<FlowAction>.offset(of: \.guardTrafficClassValue) == FlowAction.guardValueOffset
     }
 }
 

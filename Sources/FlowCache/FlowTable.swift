@@ -1,9 +1,9 @@
 // One family's table from the writer's side: finding a lane, publishing, retiring, taking back.
 //
-// When is a new entry refused? When `capacity` entries live, or when all eight buckets that its key may live in are full
+// When is a new entry refused? When `capacity` entries live, or when all sixteen buckets that its key may live in are full
 // (below a load of 0.9 that has not been seen in any test; lanes are 1.25 times the capacity). When is an old one evicted? Never
 // by the table: the sweeper's owner removes what idled. Can an attacker make it blow up? No: memory is fixed, the hash is
-// seeded, a lookup visits at most eight lines, and those only for keys whose primary bucket overflowed.
+// seeded, a lookup visits at most sixteen lines, and those only for keys whose primary bucket overflowed.
 import Synchronization
 import Wire
 

@@ -34,16 +34,15 @@ import Synchronization
     /// Offset of the overflow word in a bucket's line: entries that belong here but live elsewhere in bits 0 to 15, the
     /// highest level among them in bits 16 to 23.
     @inlinable static var overflowOffset: Int { 60 }
-    /// Buckets that a key may live in.
-    @inlinable static var levels: Int { 8 }
+    /// Buckets that a key may live in: at a load of 0.8 one in six is full, and all of a key's never were.
+    @inlinable static var levels: Int { 16 }
     /// Tags of lanes without a visible entry.
     @inlinable static var free: UInt16 { 0 }
     @inlinable static var retired: UInt16 { 1 }
 
     /// The tag of a hash: never `free` or `retired`.
     @inlinable @inline(__always) public static func tag(_ hash: UInt64) -> UInt16 {
-        let tag = UInt16(truncatingIfNeeded: hash)
-        return tag < 2 ? tag | 2 : tag
+        UInt16(truncatingIfNeeded: hash) | 2
     }
 
     /// The bucket for `hash` at `level`; level 0 is the primary one.

@@ -7,7 +7,8 @@
 //
 // Ownership: the worker that forwards the connection updates it by `TCPWindow.acceptEstablished`; the slow path writes
 // it while it handles a packet of the connection. With one worker per connection (symmetric RSS) there is one writer at
-// a time; if RSS splits a connection, a stale read sends a packet to the slow path to be judged.
+// a time; if RSS splits a connection, each worker writes its own direction's fields and no others, and a stale read sends a
+// packet to the slow path to be judged.
 
 /// What one end of a connection may send and has sent (`struct ip_ct_tcp_state`). 20 bytes.
 @frozen public struct TCPEndpoint: Sendable {

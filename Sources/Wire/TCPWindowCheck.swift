@@ -204,34 +204,4 @@ public enum TCPWindow {
             pair.pointee.retransmissions = 0
         }
     }
-
-    /// A worker's question: is this plain segment (ACK, neither SYN, FIN nor RST) of an established connection in
-    /// window? If so, the state is brought up to date, exactly as `judge` would; if not, nothing is touched and the
-    /// packet belongs to the slow path.
-    /// - Parameter direction: 0 original, 1 reply.
-    @inlinable @inline(__always)
-    public static func acceptEstablished(_ pair: UnsafeMutablePointer<TCPWindowPair>, _ segment: TCPSegment, direction: UInt8) -> Bool {
-        guard segment.flags & (TCPFlags.syn | TCPFlags.fin | TCPFlags.rst | TCPFlags.ack) == TCPFlags.ack,
-            pair.pointee.state == TCPState.established.rawValue
-        else { return false }
-        var sender = direction == 0 ? pair.pointee.original : pair.pointee.reply
-        var receiver = direction == 0 ? pair.pointee.reply : pair.pointee.original
-        guard sender.maxWindow != 0, receiver.maxWindow != 0 else { return false }
-        let sack = receiver.flags & TCPEndpoint.Flag.sackPermitted != 0 ? segment.highestAcknowledged : segment.acknowledgement
-        let end = segment.end
-        guard position(sender: sender, receiver: receiver, sequence: segment.sequence, end: end, sack: sack) == .within else { return false }
-        update(
-            sender: &sender, receiver: &receiver, end: end, acknowledgement: segment.acknowledgement, sack: sack,
-            scaledWindow: UInt32(segment.window) << UInt32(sender.scale), hasAck: true)
-        if direction == 0 {
-            pair.pointee.original = sender
-            pair.pointee.reply = receiver
-        } else {
-            pair.pointee.reply = sender
-            pair.pointee.original = receiver
-        }
-        noteAck(pair, direction: direction, sequence: segment.sequence, acknowledgement: segment.acknowledgement, end: end, window: segment.window)
-        pair.pointee.lastKind = TCPSegment.Kind.ack.rawValue
-        return true
-    }
 }

@@ -20,7 +20,9 @@ struct Bench: ParsableCommand {
 
 struct BenchOptions: ParsableArguments {
     @Option(help: "Flows (connections); packets of both directions of each appear.") var flows = 65536
-    @Flag(name: .customLong("v6"), help: "IPv6 (66-byte frames) instead of IPv4 (60 bytes).") var ipv6 = false
+    @Flag(name: .customLong("v6"), help: "IPv6 (66-byte frames, TCP 80) instead of IPv4 (60 bytes).") var ipv6 = false
+    @Flag(help: "TCP, with sequence numbers that advance, instead of UDP.") var tcp = false
+    @Flag(help: "Frames of 64, 570 and 1518 bytes as 7 to 4 to 1, instead of the smallest.") var imix = false
     @Flag(inversion: .prefixedNo, help: "Translate the source address and port (and back).") var nat = true
     @Option(help: "Worker threads, each with its share of the flows and its own queues.") var workers = 1
     @Option(help: "CPU seconds to measure, over all windows.") var seconds = 5.0
@@ -40,12 +42,15 @@ struct BenchEstablished: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "established", abstract: "Packets of established flows through the worker and its flow cache.",
         discussion: """
-            The entries are those that the slow path publishes for UDP flows with connection tracking, NAT, timeouts and counters \
-            on: checksums are verified (by the stamped source's word, as a NIC gives it), addresses, ports, TTL and checksums \
-            rewritten, packets and bytes counted, the time of the last packet noted; a sweep runs beside it once a second.
+            The entries are those that the slow path publishes for flows with connection tracking, NAT, timeouts and counters \
+            on: checksums are verified (by the stamped source's word, as a NIC gives it), TCP segments held to their window, \
+            addresses, ports, TTL and checksums rewritten, packets and bytes counted, the time of the last packet noted; beside \
+            it a sweep goes through the table once a second.
 
-            JSON keys: flows, entries, workers, nsPerPacket, floorNsPerPacket, packets, packetsPerSecond, hitRate, spread \
-            (largest window less smallest, over the median), and the conditions.
+            Measured beside it, in turn: the source and sink alone (floorNsPerPacket), the same loop written in C over the same \
+            table (twinNsPerPacket), and the source and sink with one random line of memory a packet, prefetched and written \
+            (memoryLimitNsPerPacket). Further JSON keys: flows, workers, nsPerPacket, packetsPerSecond, hitRate, spread (largest \
+            window less smallest, over the median), and the conditions.
             """)
     @OptionGroup var options: BenchOptions
 

@@ -1,97 +1,14 @@
-// Sets the benchmark up, runs it on worker lcores, gathers the windows.
+// Sets the benchmark of established flows up, runs it on worker lcores, gathers the windows.
 //
-// Invariant: what runs on an lcore is a C function over plain memory; the main thread only sleeps, sweeps and, after all lcores
-// ended, reads.
+// Invariant: what runs on an lcore is a C function over plain memory (BenchWindows); the main thread only sleeps, sweeps and,
+// after all lcores ended, reads.
 import CDPDK
+import Conntrack
 import DPDK
 import Dataplane
 import FlowCache
 import Foundation
 import Wire
-
-/// One worker lcore's part. Windows come in pairs, floor and forwarding; the first pair warms up.
-struct BenchLcore {
-    var worker: UnsafeMutablePointer<Worker>
-    var portA: UInt16
-    var portB: UInt16
-    var queue: UInt16
-    var windows: Int
-    var nanosecondsPerWindow: UInt64
-    var measuresForwarding: Bool
-    var isRealtime = false
-    /// CPU nanoseconds and packets of each window, floor and forwarding.
-    var floorTime: UnsafeMutablePointer<UInt64>
-    var floorPackets: UnsafeMutablePointer<UInt64>
-    var time: UnsafeMutablePointer<UInt64>
-    var packets: UnsafeMutablePointer<UInt64>
-}
-
-private func cpuNanoseconds() -> UInt64 {
-    var time = timespec()
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
-    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
-}
-
-/// Between two looks at the clock.
-private let roundsPerLook = 256
-
-@inline(never)
-private func floorWindow(_ lcore: UnsafeMutablePointer<BenchLcore>, into batch: UnsafeMutablePointer<OpaquePointer?>) -> (time: UInt64, packets: UInt64) {
-    let a = lcore.pointee.portA
-    let b = lcore.pointee.portB
-    let queue = lcore.pointee.queue
-    func move(from: UInt16, to: UInt16) -> Int {
-        let count = ReceiveQueue(port: from, queue: queue).receive(into: batch, maximum: 32)
-        let sent = TransmitQueue(port: to, queue: queue).transmit(batch, count: count)
-        if sent < count { rte_pktmbuf_free_bulk(batch + sent, UInt32(count - sent)) }
-        return count
-    }
-    let start = cpuNanoseconds()
-    var now = start
-    var packets: UInt64 = 0
-    repeat {
-        for _ in 0..<roundsPerLook {
-            packets &+= UInt64(truncatingIfNeeded: move(from: a, to: b))
-            packets &+= UInt64(truncatingIfNeeded: move(from: b, to: a))
-        }
-        now = cpuNanoseconds()
-    } while now - start < lcore.pointee.nanosecondsPerWindow
-    return (now - start, packets)
-}
-
-@inline(never)
-private func forwardingWindow(_ lcore: UnsafeMutablePointer<BenchLcore>) -> (time: UInt64, packets: UInt64) {
-    let worker = lcore.pointee.worker
-    let start = cpuNanoseconds()
-    var now = start
-    var packets: UInt64 = 0
-    repeat {
-        let tick = FlowCache.tick(Clock.nanoseconds)
-        for _ in 0..<roundsPerLook { packets &+= UInt64(truncatingIfNeeded: worker.pointee.runOnce(tick: tick)) }
-        now = cpuNanoseconds()
-    } while now - start < lcore.pointee.nanosecondsPerWindow
-    return (now - start, packets)
-}
-
-/// The body of a worker lcore.
-private func benchLcore(_ context: UnsafeMutableRawPointer?) -> Int32 {
-    guard let lcore = context?.assumingMemoryBound(to: BenchLcore.self) else { return -1 }
-    var parameter = sched_param()
-    parameter.sched_priority = 1
-    lcore.pointee.isRealtime = sched_setscheduler(0, SCHED_FIFO, &parameter) == 0
-    let batch = UnsafeMutablePointer<OpaquePointer?>.allocate(capacity: 32)
-    for window in -1..<lcore.pointee.windows {
-        let floor = floorWindow(lcore, into: batch)
-        let forwarding = lcore.pointee.measuresForwarding ? forwardingWindow(lcore) : floor
-        guard window >= 0 else { continue }
-        lcore.pointee.floorTime[window] = floor.time
-        lcore.pointee.floorPackets[window] = floor.packets
-        lcore.pointee.time[window] = forwarding.time
-        lcore.pointee.packets[window] = forwarding.packets
-    }
-    batch.deallocate()
-    return 0
-}
 
 struct BenchRun {
     let options: BenchOptions
@@ -102,21 +19,32 @@ struct BenchRun {
         self.measuresForwarding = measuresForwarding
     }
 
-    private static var freeHugePages: Int {
+    static var freeHugePages: Int {
         let path = "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
         return (try? String(contentsOfFile: path, encoding: .utf8)).flatMap { Int($0.trimmingCharacters(in: .whitespacesAndNewlines)) } ?? 0
+    }
+
+    private func allocate<Element>(_ count: Int, _ value: Element) -> UnsafeMutablePointer<Element> {
+        let memory = UnsafeMutablePointer<Element>.allocate(capacity: count)
+        memory.initialize(repeating: value, count: count)
+        return memory
     }
 
     func run() throws -> BenchReport {
         let cpus = EALConfiguration.allowedCPUs
         // Workers take the CPUs from the second on; the main thread, which sleeps and sweeps, the first.
         let workerCPUs = (0..<options.workers).map { cpus[($0 + 1) % cpus.count] }
-        let usesHugePages = BenchRun.freeHugePages >= 128
-        let packetsPerWorker = 4096
         let entries = options.flows * 2
+        // Lanes are five quarters of the capacity: three in five of them will be used.
+        let capacity = entries + entries / 3
         let configuration = FlowCacheConfiguration(
-            ipv4Capacity: options.ipv6 ? 0 : entries, ipv6Capacity: options.ipv6 ? entries : 0, actionCapacity: 4096,
+            ipv4Capacity: options.ipv6 ? 0 : capacity, ipv6Capacity: options.ipv6 ? capacity : 0, actionCapacity: 4096,
             seed: UInt64.random(in: 0...UInt64.max))
+        let cacheBytes = FlowCache.memoryRequired(configuration)
+        let connectionBytes = options.tcp ? options.flows * ConnectionTracker.stride : 0
+        let lineBytes = entries * (options.ipv6 ? FlowEntryOffset.stride6 : FlowEntryOffset.stride4)
+        let packetsPerWorker = 4096
+        let usesHugePages = BenchRun.freeHugePages >= 64 + (cacheBytes + connectionBytes + lineBytes) >> 21
         var eal = EALConfiguration(
             mainCPU: cpus[0], workerCPUs: workerCPUs, hugePages: usesHugePages, memoryMB: usesHugePages ? 0 : 128 + 32 * options.workers)
         eal.pinsCaller = false
@@ -137,25 +65,34 @@ struct BenchRun {
             try port.start()
         }
 
-        let memory = HugeMemory(byteCount: FlowCache.memoryRequired(configuration))
+        let memory = HugeMemory(byteCount: cacheBytes)
+        let lines = HugeMemory(byteCount: lineBytes)
+        let connectionMemory = HugeMemory(byteCount: max(64, connectionBytes))
+        let connections = ConnectionRecords(base: options.tcp ? connectionMemory.base : nil, stride: ConnectionTracker.stride)
         var cache = FlowCache(memory: memory.base, configuration: configuration)
-        let traffic = BenchTraffic(isIPv6: options.ipv6, translates: options.nat, routerAddresses: ports.map(\.hardwareAddress))
+        let traffic = BenchTraffic(
+            isIPv6: options.ipv6, isTCP: options.tcp, isMix: options.imix, translates: options.nat, routerAddresses: ports.map(\.hardwareAddress))
         let now = Clock.nanoseconds
         for connection in 0..<UInt32(options.flows) {
+            if let base = connections.base { (base + Int(connection) * connections.stride).storeBytes(of: BenchTraffic.window, as: TCPWindowPair.self) }
             for isReply in [false, true] {
                 guard cache.insert(traffic.description(connection: connection, isReply: isReply), now: now) != nil else {
                     throw DPDKError(.machine, "the flow cache refused flow \(connection) of \(options.flows): \(cache.statistics)")
                 }
             }
         }
+        let layout = cache.reader.layout
+        let filled = options.ipv6 ? layout.ipv6 : layout.ipv4
 
         let quiescence = QuiescentState(readers: options.workers)
         let ringMemory = UnsafeMutablePointer<PuntRings>.allocate(capacity: options.workers)
         let workers = UnsafeMutablePointer<Worker>.allocate(capacity: options.workers)
+        let twins = allocate(options.workers, nt_twin())
         let lcores = UnsafeMutablePointer<BenchLcore>.allocate(capacity: options.workers)
         var sources: [UnsafeMutablePointer<nt_flow_source>] = []
         var callbacks: [(EthernetPort, EthernetPort.ReceiveCallback)] = []
         let share = options.flows / options.workers
+        let loops = BenchLoop.allCases.count
         for number in 0..<options.workers {
             let count = number == options.workers - 1 ? options.flows - share * number : share
             for isReply in [false, true] {
@@ -167,34 +104,31 @@ struct BenchRun {
             (ringMemory + number).initialize(to: PuntRings(capacity: 1023))
             var workerConfiguration = WorkerConfiguration()
             workerConfiguration.index = number
+            workerConfiguration.holdsBurst = true
+            workerConfiguration.connections = connections
             workerConfiguration.inputs = ports.enumerated().map {
                 WorkerInput(queue: $0.element.receiveQueue(number), port: PortIndex($0.offset), address: $0.element.hardwareAddress)
             }
             workerConfiguration.outputs = ports.map { $0.transmitQueue(number) }
             (workers + number).initialize(to: Worker(
                 configuration: workerConfiguration, reader: cache.reader, rings: ringMemory[number].handle, quiescence: quiescence.handle))
-            let windows = options.windows
-            func counters() -> UnsafeMutablePointer<UInt64> {
-                let memory = UnsafeMutablePointer<UInt64>.allocate(capacity: windows)
-                memory.initialize(repeating: 0, count: windows)
-                return memory
-            }
+            setUp(&twins[number], layout, connections, ports, queue: number)
             (lcores + number).initialize(to: BenchLcore(
-                worker: workers + number, portA: ports[0].id, portB: ports[1].id, queue: UInt16(number), windows: windows,
-                nanosecondsPerWindow: UInt64(options.seconds * 1e9 / Double(windows) / 2), measuresForwarding: measuresForwarding,
-                floorTime: counters(), floorPackets: counters(), time: counters(), packets: counters()))
+                worker: workers + number, twin: twins + number, sources: (sources[number * 2], sources[number * 2 + 1]), portA: ports[0].id,
+                portB: ports[1].id, queue: UInt16(number), windows: options.windows,
+                nanosecondsPerWindow: UInt64(options.seconds * 1e9 / Double(options.windows) / Double(measuresForwarding ? loops : 1)),
+                measuresForwarding: measuresForwarding, lines: lines.base.assumingMemoryBound(to: UInt8.self), lineCount: UInt64(lineBytes / 64),
+                random: UInt64(number), times: allocate(loops * options.windows, 0), packets: allocate(loops * options.windows, 0)))
         }
 
         let units = EAL.current?.workers ?? []
         for (number, unit) in units.enumerated() { try unit.launch(benchLcore, context: lcores + number) }
-        // The sweeper of the slow path, once a second.
-        var nextSweep = Clock.nanoseconds + 1_000_000_000
+        // The sweeper of the slow path: all of the table within a second, a hundredth at a time.
+        var cursor = FlowSweepCursor()
+        let budget = Int(filled.buckets) * FlowTableView.lanes / 100 + 1
         while units.contains(where: { $0.isRunning }) {
-            usleep(20_000)
-            let now = Clock.nanoseconds
-            guard measuresForwarding, now >= nextSweep else { continue }
-            cache.sweep(now: now) { _ in true }
-            nextSweep = now + 1_000_000_000
+            usleep(10_000)
+            if measuresForwarding { cache.sweep(&cursor, budget: budget, now: Clock.nanoseconds) { _ in true } }
         }
         for unit in units { unit.wait() }
 
@@ -202,39 +136,21 @@ struct BenchRun {
         report.flows = options.flows
         report.entries = entries
         report.family = options.ipv6 ? "ipv6" : "ipv4"
+        report.transport = options.tcp ? "tcp" : "udp"
+        report.mix = options.imix
         report.nat = options.nat
         report.workers = options.workers
         report.windows = options.windows
         report.hugePages = usesHugePages
         report.tableBytes = cache.statistics.memoryBytes
-        report.realtime = (0..<options.workers).allSatisfy { lcores[$0].isRealtime }
-        var windows: [Double] = []
-        var floors: [Double] = []
-        var rates: [Double] = []
-        for window in 0..<options.windows {
-            var perPacket = 0.0
-            var floor = 0.0
-            var rate = 0.0
-            for number in 0..<options.workers {
-                let lcore = lcores[number]
-                perPacket += Double(lcore.time[window]) / Double(max(1, lcore.packets[window]))
-                floor += Double(lcore.floorTime[window]) / Double(max(1, lcore.floorPackets[window]))
-                rate += Double(lcore.packets[window]) * 1e9 / Double(max(1, lcore.time[window]))
-                report.packets += lcore.packets[window]
-            }
-            windows.append(perPacket / Double(options.workers))
-            floors.append(floor / Double(options.workers))
-            rates.append(rate)
-        }
-        report.nsPerPacket = BenchReport.median(windows)
-        report.floorNsPerPacket = BenchReport.median(floors)
-        report.packetsPerSecond = BenchReport.median(rates)
-        report.spread = report.nsPerPacket > 0 ? ((windows.max() ?? 0) - (windows.min() ?? 0)) / report.nsPerPacket : 0
+        report.tableLoad = Double(entries) / Double(Int(filled.buckets) * FlowTableView.lanes)
+        gather(lcores, into: &report)
         var hits: UInt64 = 0
         var received: UInt64 = 0
         for number in 0..<options.workers {
             hits += workers[number].statistics.value(.hits)
             received += workers[number].statistics.value(.received)
+            if measuresForwarding, twins[number].odd > 0 { throw DPDKError(.machine, "\(twins[number].odd) packets missed in the twin") }
         }
         report.hitRate = received > 0 ? Double(hits) / Double(received) : measuresForwarding ? 0 : 1
 
@@ -245,11 +161,68 @@ struct BenchRun {
             (workers + number).deinitialize(count: 1)
             ringMemory[number].drainAndFree()
             (ringMemory + number).deinitialize(count: 1)
-            for counters in [lcores[number].time, lcores[number].packets, lcores[number].floorTime, lcores[number].floorPackets] { counters.deallocate() }
+            lcores[number].times.deallocate()
+            lcores[number].packets.deallocate()
         }
         workers.deallocate()
+        twins.deallocate()
         ringMemory.deallocate()
         lcores.deallocate()
         return report
+    }
+
+    private func setUp(_ twin: inout nt_twin, _ layout: FlowCacheLayout, _ connections: ConnectionRecords, _ ports: [EthernetPort], queue: Int) {
+        func table(_ table: FlowCacheLayout.Table) -> nt_twin_table {
+            nt_twin_table(
+                tags: UnsafePointer(table.tags.assumingMemoryBound(to: UInt8.self)), entries: table.entries.assumingMemoryBound(to: UInt8.self),
+                buckets: table.buckets)
+        }
+        twin.tables = (table(layout.ipv4), table(layout.ipv6))
+        withUnsafeMutableBytes(of: &twin.seeds) { seeds in
+            for (place, seed) in layout.seeds.enumerated() { seeds.storeBytes(of: seed, toByteOffset: place * 8, as: UInt64.self) }
+        }
+        twin.actions = UnsafeRawPointer(layout.actions).assumingMemoryBound(to: UInt8.self)
+        twin.generation = layout.generation
+        twin.connections = connections.base?.assumingMemoryBound(to: UInt8.self)
+        twin.connection_stride = UInt64(connections.stride)
+        func address(_ port: EthernetPort) -> UInt64 { (port.hardwareAddress.rawValue << 16).bigEndian }
+        twin.addresses = (address(ports[0]), address(ports[1]))
+        twin.ports = (ports[0].id, ports[1].id)
+        twin.queue = UInt16(queue)
+    }
+
+    /// Medians over the windows; with several workers, of the mean time and of the sum of the rates.
+    private func gather(_ lcores: UnsafeMutablePointer<BenchLcore>, into report: inout BenchReport) {
+        report.realtime = (0..<options.workers).allSatisfy { lcores[$0].isRealtime }
+        func series(_ loop: BenchLoop) -> (times: [Double], rates: [Double]) {
+            var times: [Double] = []
+            var rates: [Double] = []
+            for window in 0..<options.windows {
+                var perPacket = 0.0
+                var rate = 0.0
+                for number in 0..<options.workers {
+                    let time = Double(lcores[number].times[loop.rawValue * options.windows + window])
+                    let packets = Double(lcores[number].packets[loop.rawValue * options.windows + window])
+                    perPacket += time / max(1, packets)
+                    rate += packets * 1e9 / max(1, time)
+                }
+                times.append(perPacket / Double(options.workers))
+                rates.append(rate)
+            }
+            return (times, rates)
+        }
+        let measured: BenchLoop = measuresForwarding ? .worker : .floor
+        let own = series(measured)
+        report.nsPerPacket = BenchReport.median(own.times)
+        report.packetsPerSecond = BenchReport.median(own.rates)
+        report.spread = BenchReport.spread(own.times)
+        report.floorNsPerPacket = BenchReport.median(series(.floor).times)
+        if measuresForwarding {
+            report.twinNsPerPacket = BenchReport.median(series(.twin).times)
+            report.memoryLimitNsPerPacket = BenchReport.median(series(.memory).times)
+        }
+        for number in 0..<options.workers {
+            for window in 0..<options.windows { report.packets += lcores[number].packets[measured.rawValue * options.windows + window] }
+        }
     }
 }

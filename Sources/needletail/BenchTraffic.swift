@@ -7,6 +7,8 @@ import Wire
 
 struct BenchTraffic {
     var isIPv6: Bool
+    var isTCP: Bool
+    var isMix: Bool
     var translates: Bool
     /// Addresses of port 0 (clients) and port 1 (servers).
     var routerAddresses: [EthernetAddress]
@@ -20,7 +22,7 @@ struct BenchTraffic {
         isIPv6 ? IPAddress(ipv6High: 0x2001_0db8_0000_0000 | net.rawValue << 16, low: UInt64(number)) : IPAddress(ipv4: number)
     }
 
-    /// One direction of a connection as the slow path would publish it: tracked UDP, checksums verified.
+    /// One direction of a connection as the slow path would publish it: tracked, checksums verified, TCP windows judged.
     func description(connection: UInt32, isReply: Bool) -> FlowDescription {
         let tuple = nt_flow_tuple(connection)
         let client = address(tuple.client, .client)
@@ -28,7 +30,7 @@ struct BenchTraffic {
         let outside = translates ? address(tuple.translated, .translated) : client
         let outsidePort = translates ? tuple.translated_port : tuple.client_port
         var flow = FlowDescription()
-        flow.key.transportProtocol = IPProtocol.udp
+        flow.key.transportProtocol = isTCP ? IPProtocol.tcp : IPProtocol.udp
         flow.key.ingressPort = isReply ? 1 : 0
         flow.key.source = isReply ? server : client
         flow.key.sourcePort = isReply ? tuple.server_port : tuple.client_port
@@ -43,19 +45,42 @@ struct BenchTraffic {
         flow.rewrite.destinationPort = isReply ? tuple.client_port : tuple.server_port
         flow.guard.maximumLength = 1500
         flow.guard.checksTransportChecksum = true
+        flow.guard.checksTCPWindow = isTCP
         flow.connection = connection
         flow.direction = isReply ? 1 : 0
         flow.creditList = connection
         return flow
     }
 
+    /// A connection's window as its handshake left it, both ends with the largest window that there is.
+    static var window: TCPWindowPair {
+        var end = TCPEndpoint()
+        end.end = UInt32(nt_flow_initial)
+        end.scale = 14
+        end.maxWindow = 0xffff << 14
+        end.maxEnd = end.end &+ end.maxWindow
+        end.maxAck = end.end
+        end.flags = TCPEndpoint.Flag.windowScale | TCPEndpoint.Flag.sackPermitted | TCPEndpoint.Flag.maxAckSet
+        var pair = TCPWindowPair()
+        pair.original = end
+        pair.reply = end
+        pair.state = TCPState.established.rawValue
+        return pair
+    }
+
     /// A source that stamps one direction of connections `first ..< first + count`.
     func makeSource(isReply: Bool, first: Int, count: Int) -> UnsafeMutablePointer<nt_flow_source> {
         let source = UnsafeMutablePointer<nt_flow_source>.allocate(capacity: 1)
+        var flags = 0
+        if isIPv6 { flags |= NT_FLOW_IPV6 }
+        if isReply { flags |= NT_FLOW_REPLY }
+        if translates { flags |= NT_FLOW_TRANSLATE }
+        if isTCP { flags |= NT_FLOW_TCP }
+        if isMix { flags |= NT_FLOW_MIX }
         func bytes(_ address: EthernetAddress) -> [UInt8] { (0..<6).map { UInt8(truncatingIfNeeded: address.rawValue >> (40 - 8 * $0)) } }
         nt_flow_source_init(
             source, bytes(routerAddresses[isReply ? 1 : 0]), bytes(isReply ? BenchTraffic.serverStation : BenchTraffic.clientStation),
-            isIPv6 ? 1 : 0, isReply ? 1 : 0, translates ? 1 : 0, UInt32(first), UInt32(count))
+            UInt32(truncatingIfNeeded: flags), UInt32(first), UInt32(count))
         return source
     }
 }

@@ -27,6 +27,7 @@
 
 #include "emulated_nic.h"
 #include "flow_rule.h"
+#include "nt_bench_twin.h"
 #include "nt_eal.h"
 #include "nt_flow_source.h"
 #include "nt_mbuf.h"

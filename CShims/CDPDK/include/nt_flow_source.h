@@ -1,5 +1,8 @@
 // A cheap packet source for benchmarks: a receive callback on net_null that stamps the headers of N flows, in scattered
 // order, into fresh mbufs. The same for every loop that is compared, and without a table of its own that could miss the cache.
+//
+// Invariant: a frame is written as whole 64-bit words, so that whoever reads it finds no half-forwarded stores; checksums are
+// right for a payload of zeros.
 #ifndef NEEDLETAIL_NT_FLOW_SOURCE_H
 #define NEEDLETAIL_NT_FLOW_SOURCE_H
 
@@ -24,23 +27,41 @@ static inline struct nt_flow_tuple nt_flow_tuple(uint32_t connection)
 	return t;
 }
 
-struct nt_flow_source {
-	uint8_t frame[96];          // what is stamped, but for addresses, ports and checksums
-	uint32_t length;            // bytes of the frame
-	uint32_t ipv6;
-	uint32_t reply;             // 0: client to server; 1: server to client
-	uint32_t translate;         // replies go to the translated address
-	uint32_t connections;
-	uint32_t first;             // connections first, first + 1, ... first + connections - 1
-	uint32_t stride, next;      // scattered order: next += stride, modulo connections
-	uint32_t network_sum;       // ones' complement sums of the constant parts, raw words
-	uint32_t transport_sum;
-	uint64_t offload_flags;     // set in each mbuf: what a NIC with checksum offload reports
+// What one side of a TCP connection has sent, by the number of its packets: `nt_flow_initial + packets * nt_flow_payload`.
+enum { nt_flow_initial = 1, nt_flow_payload = 6 };
+
+// Where the flows of a source stand; a loop that must not be seen by the connections puts back what it found.
+struct nt_flow_progress {
+	uint32_t next;              // the next packet's connection, less `first`
+	uint32_t rounds;            // times that all connections have been visited
+	uint32_t size;              // place in the cycle of sizes
 };
 
+struct nt_flow_template {
+	uint64_t words[10];         // the frame, but for addresses, ports, numbers and checksums
+	uint32_t length;            // bytes of the frame
+	uint32_t network_sum;       // ones' complement sums of the constant parts, raw words
+	uint32_t transport_sum;
+};
+
+struct nt_flow_source {
+	struct nt_flow_template templates[3];
+	uint8_t sizes[12];          // cycle of templates: all 0, or the Internet mix of 7, 4 and 1
+	uint32_t ipv6, tcp, mix;
+	uint32_t reply;             // 0: client to server; 1: server to client
+	uint32_t inner_address, inner_shift, inner_port, inner_mask;   // the changing end: address + (c >> shift), port + (c & mask)
+	uint32_t connections;
+	uint32_t first;             // connections first, first + 1, ... first + connections - 1
+	uint32_t start, stride;     // scattered order: next = start, then next += stride, modulo connections
+	uint64_t offload_flags;     // set in each mbuf: what a NIC with checksum offload reports
+	struct nt_flow_progress progress;
+};
+
+enum { NT_FLOW_IPV6 = 1, NT_FLOW_REPLY = 2, NT_FLOW_TRANSLATE = 4, NT_FLOW_TCP = 8, NT_FLOW_MIX = 16 };
+
 // Fills in everything from these; `stride` is chosen to visit all connections. MAC addresses as they go on the wire.
-void nt_flow_source_init(struct nt_flow_source *source, const uint8_t *destination_mac, const uint8_t *source_mac, int ipv6, int reply,
-                         int translate, uint32_t first, uint32_t connections);
+void nt_flow_source_init(struct nt_flow_source *source, const uint8_t *destination_mac, const uint8_t *source_mac, uint32_t flags,
+                         uint32_t first, uint32_t connections);
 
 // An nt_rx_callback; `context` is the source.
 uint16_t nt_flow_source_stamp(uint16_t port, uint16_t queue, struct rte_mbuf **packets, uint16_t count, uint16_t capacity, void *context);
