@@ -16,37 +16,68 @@ extension TCPWindow {
     /// - Parameter direction: 0 original, 1 reply.
     @inlinable @inline(__always)
     public static func acceptEstablished(_ pair: UnsafeMutablePointer<TCPWindowPair>, _ segment: TCPSegment, direction: UInt8) -> Bool {
+        let base = UnsafeMutableRawPointer(pair)
         guard segment.flags & (TCPFlags.syn | TCPFlags.fin | TCPFlags.rst | TCPFlags.ack) == TCPFlags.ack,
             pair.pointee.state == TCPState.established.rawValue
         else { return false }
-        let base = UnsafeMutableRawPointer(pair)
-        let own = SharedEndpoint(base + Int(direction) &* SharedEndpoint.stride)
-        let other = SharedEndpoint(base + (1 &- Int(direction)) &* SharedEndpoint.stride)
-        let sender = own.value, receiver = other.value
-        guard sender.maxWindow != 0, receiver.maxWindow != 0 else { return false }
-        let acknowledgement = segment.acknowledgement
-        let sack = receiver.flags & TCPEndpoint.Flag.sackPermitted != 0 ? segment.highestAcknowledged : acknowledgement
-        let end = segment.end
-        guard position(sender: sender, receiver: receiver, sequence: segment.sequence, end: end, sack: sack) == .within else { return false }
-        var newSender = sender, newReceiver = receiver
-        update(
-            sender: &newSender, receiver: &newReceiver, end: end, acknowledgement: acknowledgement, sack: sack,
-            scaledWindow: UInt32(segment.window) &<< UInt32(sender.scale & 15), hasAck: true)
-        own.store(newSender, over: sender)
-        other.store(newReceiver, over: receiver)
+        // Without SACK blocks the edge that a segment acknowledges is its acknowledgement.
+        var sack = segment.acknowledgement
+        let receiver = SharedEndpoint(base + (1 &- Int(direction)) &* SharedEndpoint.stride)
+        if segment.headerLength != 20, receiver.flags & TCPEndpoint.Flag.sackPermitted != 0 { sack = segment.highestAcknowledged }
+        return accept(
+            base, sequence: segment.sequence, acknowledgement: segment.acknowledgement, sack: sack, end: segment.end, window: segment.window,
+            direction: UInt32(direction & 1))
+    }
+
+    /// `position` and `update` in one, on shared memory: the four conditions are four differences of which none may be
+    /// negative, and only what changes is stored.
+    @inlinable @inline(never)
+    static func accept(
+        _ base: UnsafeMutableRawPointer, sequence: UInt32, acknowledgement: UInt32, sack: UInt32, end: UInt32, window: UInt16, direction: UInt32
+    ) -> Bool {
+        let sender = SharedEndpoint(base + Int(direction) &* SharedEndpoint.stride)
+        let receiver = SharedEndpoint(base + Int(1 &- direction) &* SharedEndpoint.stride)
+        let senderEnd = sender.end, senderMaxEnd = sender.maxEnd, senderMaxWindow = sender.maxWindow, senderWord = sender.scaleAndFlags
+        let receiverEnd = receiver.end, receiverMaxWindow = receiver.maxWindow
+        guard senderMaxWindow != 0, receiverMaxWindow != 0 else { return false }
+        let belowUpper = senderMaxEnd &- sequence
+        let aboveLower = end &- (senderEnd &- receiverMaxWindow)
+        let seen = receiverEnd &- sack
+        let recent = sack &- (receiverEnd &- max(senderMaxWindow, 66000))
+        guard Int32(bitPattern: belowUpper | aboveLower | seen | recent) >= 0 else { return false }
+
+        let scaled = UInt32(window) &<< (senderWord & 15)
+        let granted = scaled &+ (sack &- acknowledgement)
+        if granted > senderMaxWindow { sender.store(maxWindow: granted) }
+        var newSenderWord = senderWord
+        if isAfter(end, senderEnd) {
+            sender.store(end: end)
+            newSenderWord |= SharedEndpoint.word(TCPEndpoint.Flag.dataUnacknowledged)
+        }
+        if senderWord & SharedEndpoint.word(TCPEndpoint.Flag.maxAckSet) == 0 || isAfter(acknowledgement, sender.maxAck) {
+            sender.store(maxAck: acknowledgement)
+            newSenderWord |= SharedEndpoint.word(TCPEndpoint.Flag.maxAckSet)
+        }
+        if newSenderWord != senderWord { sender.store(scaleAndFlags: newSenderWord) }
+        if isAfter(end, senderMaxEnd) { receiver.store(maxWindow: receiverMaxWindow &+ (end &- senderMaxEnd)) }
+        let edge = sack &+ scaled
+        if isAfter(edge, receiver.maxEnd &- 1) { receiver.store(maxEnd: scaled == 0 ? edge &+ 1 : edge) }
+        if acknowledgement == receiverEnd {
+            let word = receiver.scaleAndFlags
+            if word & SharedEndpoint.word(TCPEndpoint.Flag.dataUnacknowledged) != 0 {
+                receiver.store(scaleAndFlags: word & ~SharedEndpoint.word(TCPEndpoint.Flag.dataUnacknowledged))
+            }
+        }
+
         // The last segment's numbers are two words: sequence and acknowledgement; end, window, direction, kind.
         let numbers = base.sharedWord(SharedEndpoint.lastNumbers), place = base.sharedWord(SharedEndpoint.lastPlace)
-        let newNumbers = UInt64(segment.sequence) | UInt64(acknowledgement) &<< 32
-        let newPlace = UInt64(end) | UInt64(segment.window) &<< 32 | UInt64(direction) &<< 48 | UInt64(TCPSegment.Kind.ack.rawValue) &<< 56
-        let oldPlace = place.pointee.load(ordering: .relaxed)
-        if (numbers.pointee.load(ordering: .relaxed) ^ newNumbers) | ((oldPlace ^ newPlace) &<< 8) == 0 {
-            pair.pointee.retransmissions &+= 1
-            if oldPlace != newPlace { place.pointee.store(newPlace, ordering: .relaxed) }
-        } else {
-            numbers.pointee.store(newNumbers, ordering: .relaxed)
-            place.pointee.store(newPlace, ordering: .relaxed)
-            pair.pointee.retransmissions = 0
-        }
+        let newNumbers = UInt64(sequence) | UInt64(acknowledgement) &<< 32
+        let newPlace = UInt64(end) | UInt64(window) &<< 32 | UInt64(direction) &<< 48 | UInt64(TCPSegment.Kind.ack.rawValue) &<< 56
+        let isRepeated = (numbers.pointee.load(ordering: .relaxed) ^ newNumbers) | ((place.pointee.load(ordering: .relaxed) ^ newPlace) &<< 8) == 0
+        numbers.pointee.store(newNumbers, ordering: .relaxed)
+        place.pointee.store(newPlace, ordering: .relaxed)
+        let pair = base.assumingMemoryBound(to: TCPWindowPair.self)
+        pair.pointee.retransmissions = isRepeated ? pair.pointee.retransmissions &+ 1 : 0
         return true
     }
 }
@@ -63,25 +94,21 @@ extension TCPWindow {
         (base + index &<< 2).assumingMemoryBound(to: Atomic<UInt32>.self)
     }
 
-    @inlinable @inline(__always) var value: TCPEndpoint {
-        var endpoint = TCPEndpoint()
-        endpoint.end = field(0).pointee.load(ordering: .relaxed)
-        endpoint.maxEnd = field(1).pointee.load(ordering: .relaxed)
-        endpoint.maxWindow = field(2).pointee.load(ordering: .relaxed)
-        endpoint.maxAck = field(3).pointee.load(ordering: .relaxed)
-        let word = field(4).pointee.load(ordering: .relaxed)
-        endpoint.scale = UInt8(truncatingIfNeeded: word)
-        endpoint.flags = UInt8(truncatingIfNeeded: word &>> 8)
-        return endpoint
-    }
+    @inlinable @inline(__always) var end: UInt32 { field(0).pointee.load(ordering: .relaxed) }
+    @inlinable @inline(__always) var maxEnd: UInt32 { field(1).pointee.load(ordering: .relaxed) }
+    @inlinable @inline(__always) var maxWindow: UInt32 { field(2).pointee.load(ordering: .relaxed) }
+    @inlinable @inline(__always) var maxAck: UInt32 { field(3).pointee.load(ordering: .relaxed) }
+    /// The scale in the low byte, the flags in the next.
+    @inlinable @inline(__always) var scaleAndFlags: UInt32 { field(4).pointee.load(ordering: .relaxed) }
+    @inlinable @inline(__always) var flags: UInt8 { UInt8(truncatingIfNeeded: scaleAndFlags &>> 8) }
+    /// A flag's place in `scaleAndFlags`.
+    @inlinable @inline(__always) static func word(_ flag: UInt8) -> UInt32 { UInt32(flag) &<< 8 }
 
-    @inlinable @inline(__always) func store(_ new: TCPEndpoint, over old: TCPEndpoint) {
-        if new.end != old.end { field(0).pointee.store(new.end, ordering: .relaxed) }
-        if new.maxEnd != old.maxEnd { field(1).pointee.store(new.maxEnd, ordering: .relaxed) }
-        if new.maxWindow != old.maxWindow { field(2).pointee.store(new.maxWindow, ordering: .relaxed) }
-        if new.maxAck != old.maxAck { field(3).pointee.store(new.maxAck, ordering: .relaxed) }
-        if new.flags != old.flags { field(4).pointee.store(UInt32(new.scale) | UInt32(new.flags) &<< 8, ordering: .relaxed) }
-    }
+    @inlinable @inline(__always) func store(end value: UInt32) { field(0).pointee.store(value, ordering: .relaxed) }
+    @inlinable @inline(__always) func store(maxEnd value: UInt32) { field(1).pointee.store(value, ordering: .relaxed) }
+    @inlinable @inline(__always) func store(maxWindow value: UInt32) { field(2).pointee.store(value, ordering: .relaxed) }
+    @inlinable @inline(__always) func store(maxAck value: UInt32) { field(3).pointee.store(value, ordering: .relaxed) }
+    @inlinable @inline(__always) func store(scaleAndFlags value: UInt32) { field(4).pointee.store(value, ordering: .relaxed) }
 
     /// Whether `TCPWindowPair` lies in memory as the numbers above say.
     static var matchesLayout: Bool {

@@ -22,6 +22,7 @@ struct BenchOptions: ParsableArguments {
     @Option(help: "Flows (connections); packets of both directions of each appear.") var flows = 65536
     @Flag(name: .customLong("v6"), help: "IPv6 (66-byte frames, TCP 80) instead of IPv4 (60 bytes).") var ipv6 = false
     @Flag(help: "TCP, with sequence numbers that advance, instead of UDP.") var tcp = false
+    @Flag(help: "With --tcp: take sequence numbers as they come (conntrack.tcp-window = \"liberal\").") var liberal = false
     @Flag(help: "Frames of 64, 570 and 1518 bytes as 7 to 4 to 1, instead of the smallest.") var imix = false
     @Flag(inversion: .prefixedNo, help: "Translate the source address and port (and back).") var nat = true
     @Option(help: "Worker threads, each with its share of the flows and its own queues.") var workers = 1

@@ -71,7 +71,7 @@ struct BenchRun {
         let connections = ConnectionRecords(base: options.tcp ? connectionMemory.base : nil, stride: ConnectionTracker.stride)
         var cache = FlowCache(memory: memory.base, configuration: configuration)
         let traffic = BenchTraffic(
-            isIPv6: options.ipv6, isTCP: options.tcp, isMix: options.imix, translates: options.nat, routerAddresses: ports.map(\.hardwareAddress))
+            isIPv6: options.ipv6, isTCP: options.tcp, isStrict: !options.liberal, isMix: options.imix, translates: options.nat, routerAddresses: ports.map(\.hardwareAddress))
         let now = Clock.nanoseconds
         for connection in 0..<UInt32(options.flows) {
             if let base = connections.base { (base + Int(connection) * connections.stride).storeBytes(of: BenchTraffic.window, as: TCPWindowPair.self) }

@@ -8,6 +8,8 @@ import Wire
 struct BenchTraffic {
     var isIPv6: Bool
     var isTCP: Bool
+    /// Sequence numbers of TCP are judged.
+    var isStrict: Bool
     var isMix: Bool
     var translates: Bool
     /// Addresses of port 0 (clients) and port 1 (servers).
@@ -45,7 +47,7 @@ struct BenchTraffic {
         flow.rewrite.destinationPort = isReply ? tuple.client_port : tuple.server_port
         flow.guard.maximumLength = 1500
         flow.guard.checksTransportChecksum = true
-        flow.guard.checksTCPWindow = isTCP
+        flow.guard.checksTCPWindow = isTCP && isStrict
         flow.connection = connection
         flow.direction = isReply ? 1 : 0
         flow.creditList = connection

@@ -27,6 +27,8 @@ private struct Generator {
 }
 
 @Suite struct TCPWindowCheckTests {
+    @Test func theSharedEndpointLiesWhereThePairDoes() { #expect(SharedEndpoint.matchesLayout) }
+
     /// Client at 1000, server at 5000, each granting 1000 bytes.
     private func established() -> TCPWindowPair {
         var pair = TCPWindowPair()
