@@ -101,35 +101,6 @@ extension Configuration {
         case none, full, mlx5, mlx5HardwareSteering = "mlx5-hws", nfp, bnxt, sfc, cxgbe, ice, i40e
     }
 
-    /// `[routing]`
-    public struct Routing: Sendable, Equatable {
-        public var source = RoutingSource.static
-        public var routes: [Route] = []
-        public var neighbours: [Neighbour] = []
-        public init() {}
-    }
-
-    public enum RoutingSource: String, Sendable, Equatable, CaseIterable { case `static` }
-
-    /// `[[routing.route]]`
-    public struct Route: Sendable, Equatable {
-        public var to = IPPrefix(address: IPAddress(ipv4: 0), length: 0)
-        public var kind = RouteKind.unicast
-        /// Next hop; nil with a `port`: every address of the prefix is on that port's link.
-        public var via: IPAddress?
-        /// Name of the port; nil: the port whose network holds `via` (`load` has filled it in for unicast routes).
-        public var port: String?
-        /// Of two routes to one prefix the lower wins.
-        public var metric = 0
-        /// Path MTU in bytes; 0: the port's.
-        public var mtu = 0
-        /// Source address of packets that the router itself sends along this route.
-        public var source: IPAddress?
-        public init() {}
-    }
-
-    public enum RouteKind: String, Sendable, Equatable, CaseIterable { case unicast, blackhole, unreachable, prohibit }
-
     /// `[[routing.neighbour]]`: a neighbour that never has to be resolved.
     public struct Neighbour: Sendable, Equatable {
         public var port = ""

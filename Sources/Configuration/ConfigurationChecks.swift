@@ -8,6 +8,7 @@ extension Configuration {
         checkCores(positions, &problems)
         checkPorts(positions, &problems)
         checkRoutes(positions, &problems)
+        checkRules(positions, &problems)
         checkNeighbours(positions, &problems)
         if let file = ruleset.file, !fileExists(file) {
             problems.add(positions.line("ruleset.file"), "ruleset.file", "\"\(file)\" cannot be read; must be the path of an nftables file, relative paths start at the configuration's directory")
@@ -70,49 +71,6 @@ extension Configuration {
         }
     }
 
-    private mutating func checkRoutes(_ positions: Positions, _ problems: inout ProblemList) {
-        var seen: [RouteKey: Int] = [:]
-        for index in routing.routes.indices where index < positions.routes.count {
-            let route = routing.routes[index]
-            let lines = positions.routes[index]
-            guard lines.keys["to"] != nil else { continue }
-            let key = RouteKey(to: route.to, metric: route.metric)
-            if let first = seen[key] {
-                problems.add(lines.line("to"), "routing.route.to", "there is a route to \(route.to) with metric \(route.metric) in line \(first) already; give one of them another metric")
-            } else {
-                seen[key] = lines.line("to")
-            }
-            if let name = route.port, portIndex(named: name) == nil { problems.add(lines.line("port"), "routing.route.port", unknownPort(name)) }
-            if let via = route.via, via.family != route.to.address.family {
-                problems.add(lines.line("via"), "routing.route.via", "\(via) is not of the family of \(route.to); an IPv4 route needs an IPv4 next hop, an IPv6 route an IPv6 one")
-                continue
-            }
-            if let source = route.source, !ports.contains(where: { $0.addresses.contains { $0.address == source } }) {
-                problems.add(lines.line("source"), "routing.route.source", "\(source) is no port's address; must be one of the router's own")
-            }
-            guard route.kind == .unicast else {
-                if route.via != nil || route.port != nil {
-                    problems.add(lines.line(route.via != nil ? "via" : "port"), "routing.route.\(route.via != nil ? "via" : "port")", "a \(route.kind.rawValue) route goes nowhere; leave via and port out")
-                }
-                continue
-            }
-            if let via = route.via {
-                if route.port == nil {
-                    if let owner = ports.first(where: { $0.addresses.contains { $0.holds(via) } }) {
-                        routing.routes[index].port = owner.name
-                    } else if lines.keys["via"] != nil, !problems.problems.contains(where: { $0.key.hasPrefix("port.") }) {
-                        problems.add(lines.line("via"), "routing.route.via", "\(via) is on no port's network; must be inside one of the ports' addresses, or say which port with port = \"NAME\"")
-                    }
-                }
-                if ports.contains(where: { $0.addresses.contains { $0.address == via } }) {
-                    problems.add(lines.line("via"), "routing.route.via", "\(via) is the router's own address; must be another router's")
-                }
-            } else if route.port == nil, lines.keys["via"] == nil {
-                problems.add(lines.table, "routing.route", "has neither via nor port; a route needs a next hop (via), a port, or kind = \"blackhole\", \"unreachable\" or \"prohibit\"")
-            }
-        }
-    }
-
     private func checkNeighbours(_ positions: Positions, _ problems: inout ProblemList) {
         var seen: [NeighbourKey: Int] = [:]
         for (neighbour, lines) in zip(routing.neighbours, positions.neighbours) {
@@ -129,14 +87,9 @@ extension Configuration {
         }
     }
 
-    private func unknownPort(_ name: String) -> String {
+    func unknownPort(_ name: String) -> String {
         let names = ports.map(\.name).filter { !$0.isEmpty }
         return "there is no port \"\(name)\"\(didYouMean(name, names)); must be \(names.isEmpty ? "the name of a [[port]]" : quotedList(names))"
-    }
-
-    private struct RouteKey: Hashable {
-        var to: IPPrefix
-        var metric: Int
     }
 
     private struct NeighbourKey: Hashable {

@@ -21,6 +21,8 @@ struct Subtable<Section> {
 struct Positions {
     var ports: [KeyLines] = []
     var routes: [KeyLines] = []
+    var rules: [KeyLines] = []
+    var nextHops: [KeyLines] = []
     var neighbours: [KeyLines] = []
     /// Lines of plain tables' keys, by full name.
     var keys: [String: Int] = [:]
@@ -29,6 +31,8 @@ struct Positions {
     struct KeyLines {
         var table: Int
         var keys: [String: Int]
+        /// Of the tables inside it (a route's next hops).
+        var inner: [KeyLines] = []
         func line(_ key: String) -> Int { keys[key] ?? table }
     }
 
@@ -147,31 +151,6 @@ extension Schema where Section == Configuration.Port {
         case 3: isHex(parts[0], 4...8) && isHex(parts[1], 2...2)
         default: false
         }
-    }
-}
-
-extension Schema where Section == Configuration.Routing {
-    static var routing: Schema {
-        Schema(
-            settings: [.choice("source", \.source)],
-            subtables: [
-                .array("route", \.routes, .route, positions: \.routes) { Configuration.Route() },
-                .array("neighbour", \.neighbours, .neighbour, positions: \.neighbours) { Configuration.Neighbour() },
-            ])
-    }
-}
-
-extension Schema where Section == Configuration.Route {
-    static var route: Schema {
-        Schema(settings: [
-            .network("to", \.to),
-            .choice("kind", \.kind),
-            .address("via", optional: \.via),
-            .text("port", optional: \.port, allowed: "the name of a port") { !$0.isEmpty },
-            .integer("metric", \.metric, 0...Int(UInt32.max)),
-            .integer("mtu", \.mtu, 0...9600),
-            .address("source", optional: \.source),
-        ])
     }
 }
 

@@ -59,8 +59,8 @@ extension Subtable {
             }
             for element in nodes {
                 var inner = make()
-                var ignored = Positions()
-                schema.read(element, path, isArray: true, into: &inner, &problems, &ignored)
+                var innerLines = Positions()
+                schema.read(element, path, isArray: true, into: &inner, &problems, &innerLines)
                 guard case .table(let entries) = element.value else { continue }
                 var lines = entries.mapValues(\.line)
                 for (key, value) in entries {
@@ -68,7 +68,7 @@ extension Subtable {
                     for (index, item) in items.enumerated() { lines["\(key)[\(index)]"] = item.line }
                 }
                 section[keyPath: field].append(inner)
-                positions[keyPath: place].append(Positions.KeyLines(table: element.line, keys: lines))
+                positions[keyPath: place].append(Positions.KeyLines(table: element.line, keys: lines, inner: innerLines.nextHops))
             }
         } write: { section, path in
             section[keyPath: field].map { "\n[[\(path)]]\n" + schema.write($0, path) }.joined()

@@ -41,13 +41,23 @@ extension Setting {
         }
     }
 
-    static func integer(_ name: String, _ field: WritableKeyPath<Section, Int>, _ range: ClosedRange<Int>, powerOfTwo: Bool = false, note: String = "") -> Setting {
+    static func integer(
+        _ name: String, _ field: WritableKeyPath<Section, Int>, required: Bool = false, _ range: ClosedRange<Int>, powerOfTwo: Bool = false, note: String = ""
+    ) -> Setting {
         let what = powerOfTwo ? "a power of two" : "an integer"
-        return one(name, field, required: false, allowed: "\(what) from \(range.lowerBound) to \(range.upperBound)\(note)") { value in
+        return one(name, field, required: required, allowed: "\(what) from \(range.lowerBound) to \(range.upperBound)\(note)") { value in
             guard case .integer(let number) = value else { return .wrongType }
             guard range.contains(number), !powerOfTwo || number & (number - 1) == 0 else { return .notAllowed("\(number)") }
             return .value(number)
         } write: { "\($0)" }
+    }
+
+    static func integer(_ name: String, optional field: WritableKeyPath<Section, Int?>, _ range: ClosedRange<Int>, note: String = "") -> Setting {
+        one(name, field, required: false, allowed: "an integer from \(range.lowerBound) to \(range.upperBound)\(note)") { value in
+            guard case .integer(let number) = value else { return .wrongType }
+            guard range.contains(number) else { return .notAllowed("\(number)") }
+            return .value(number)
+        } write: { $0.map { "\($0)" } }
     }
 
     static func seed(_ name: String, _ field: WritableKeyPath<Section, UInt64?>) -> Setting {
@@ -72,6 +82,15 @@ extension Setting {
             guard let choice = Choice(rawValue: word) else { return .notAllowed("\"\(word)\"", didYouMean(word, words)) }
             return .value(choice)
         } write: { quotedTOML($0.rawValue) }
+    }
+
+    static func choice<Choice: RawRepresentable<String> & CaseIterable>(_ name: String, optional field: WritableKeyPath<Section, Choice?>) -> Setting {
+        let words = Choice.allCases.map(\.rawValue)
+        return one(name, field, required: false, allowed: "one of \(quotedList(words))") { value in
+            guard case .string(let word) = value else { return .wrongType }
+            guard let choice = Choice(rawValue: word) else { return .notAllowed("\"\(word)\"", didYouMean(word, words)) }
+            return .value(choice)
+        } write: { $0.map { quotedTOML($0.rawValue) } }
     }
 
     /// Free text; `check` gives nil if the text is fine, else what it must be.
@@ -122,14 +141,22 @@ extension Setting {
 
     /// A network: no bit of the address outside the prefix.
     static func network(_ name: String, _ field: WritableKeyPath<Section, IPPrefix>) -> Setting {
-        one(name, field, required: true, allowed: "a network such as \"10.0.0.0/8\", \"fd00::/16\" or \"0.0.0.0/0\"") { value in
-            guard case .string(let text) = value else { return .wrongType }
-            guard let prefix = IPPrefix(text) else { return .notAllowed("\"\(text)\"") }
-            guard prefix.address == prefix.network else {
-                return .notAllowed("\"\(text)\"", " (bits are set behind the prefix: did you mean \"\(prefix.network)/\(prefix.length)\"?)")
-            }
-            return .value(prefix)
-        } write: { quotedTOML($0.description) }
+        one(name, field, required: true, allowed: allowedNetwork, parse: parseNetwork, write: { quotedTOML($0.description) })
+    }
+
+    static func network(_ name: String, optional field: WritableKeyPath<Section, IPPrefix?>) -> Setting {
+        one(name, field, required: false, allowed: allowedNetwork, parse: { parseNetwork($0).map { $0 } }, write: { $0.map { quotedTOML($0.description) } })
+    }
+
+    private static var allowedNetwork: String { "a network such as \"10.0.0.0/8\", \"fd00::/16\" or \"0.0.0.0/0\"" }
+
+    private static func parseNetwork(_ value: TOMLNode.Value) -> Parsed<IPPrefix> {
+        guard case .string(let text) = value else { return .wrongType }
+        guard let prefix = IPPrefix(text) else { return .notAllowed("\"\(text)\"") }
+        guard prefix.address == prefix.network else {
+            return .notAllowed("\"\(text)\"", " (bits are set behind the prefix: did you mean \"\(prefix.network)/\(prefix.length)\"?)")
+        }
+        return .value(prefix)
     }
 
     /// A list, each element judged by itself so that each wrong one is reported on its own line.

@@ -133,45 +133,4 @@ final class Assembly {
             OffloadPort(index: PortIndex(place), name: port.configuration.name, dpdkPort: port.device.id, address: port.address, mtu: UInt16(clamping: port.configuration.mtu))
         }, options: options)
     }
-
-    private static func router(_ configuration: Configuration, _ ports: [AssembledPort]) throws -> Router {
-        var timers = NeighbourTimers()
-        timers.reachable = UInt64(configuration.neighbours.reachable) * 1_000_000_000
-        timers.multicastSolicitations = UInt8(clamping: configuration.neighbours.solicitations)
-        let routes = configuration.routing.routes
-        let ipv4 = RTEFIBBackend.preferred(family: .ipv4, expectedRoutes: routes.count { $0.to.address.family == .ipv4 })
-        let ipv6 = RTEFIBBackend.preferred(family: .ipv6, expectedRoutes: routes.count { $0.to.address.family == .ipv6 })
-        var router = Router(
-            fib: FIB(ipv4: ipv4, ipv6: ipv6),
-            neighbours: NeighbourTable(capacity: configuration.neighbours.max, timers: timers))
-        do {
-            for (place, port) in ports.enumerated() {
-                let index = PortIndex(place)
-                try router.interfaces.add(port: index, name: port.configuration.name, mac: port.address, mtu: UInt32(port.configuration.mtu))
-                for address in port.configuration.addresses { try router.addAddress(address, port: index) }
-            }
-            for route in configuration.routing.routes {
-                let port = route.port.flatMap { configuration.portIndex(named: $0) }.map { PortIndex($0) } ?? Router.anyPort
-                let hops = route.kind == .unicast ? [NextHop(port: port, gateway: route.via)] : []
-                try router.addRoute(Routing.Route(
-                    destination: route.to, kind: RouteKind(route.kind), nextHops: hops, mtu: UInt32(route.mtu), preferredSource: route.source, metric: UInt32(route.metric)))
-            }
-            for neighbour in configuration.routing.neighbours {
-                guard let port = configuration.portIndex(named: neighbour.port) else { continue }
-                try router.neighbours.addPermanent(neighbour.address, port: PortIndex(port), mac: neighbour.mac, now: 0)
-            }
-        } catch { throw InputError("\(configuration.file): \(error)") }
-        return router
-    }
-}
-
-extension RouteKind {
-    init(_ kind: Configuration.RouteKind) {
-        switch kind {
-        case .unicast: self = .unicast
-        case .blackhole: self = .blackhole
-        case .unreachable: self = .unreachable
-        case .prohibit: self = .prohibit
-        }
-    }
 }

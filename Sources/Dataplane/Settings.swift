@@ -37,6 +37,7 @@ extension SlowPathSettings {
         cachesOnlyFlowtables = configuration.flowCache.mode == .flowtable
         isTCPLiberal = configuration.conntrack.tcpWindow == .liberal
         verifiesChecksums = configuration.conntrack.checksum
+        hashesPorts = configuration.routing.multipathHash == .ports
         icmpErrorsPerSecond = configuration.icmp.rate
         icmpErrorBurst = configuration.icmp.burst
         pendingPackets = max(16, configuration.neighbours.pendingKB * 1024 / PendingPackets.bytesPerPacket)

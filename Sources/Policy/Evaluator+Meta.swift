@@ -197,6 +197,9 @@ extension Program {
         query.mark = flags & 4 != 0 ? context.mark : 0
         if flags & 8 != 0 { query.interface = context.input }
         if flags & 16 != 0 { query.interface = context.output }
+        query.device = context.input != PacketContext.noInterface ? context.input : context.output
+        query.transportProtocol = context.parsed.transportProtocol
+        query.wantsType = pc.pointee.b == 2
         var answer = FIBAnswer()
         if let fib = context.lookups.fib {
             withUnsafePointer(to: query) { question in

@@ -15,6 +15,10 @@ import Wire
     public var mark: UInt32 = 0
     /// `. iif` or `. oif`: the answer has to be on this interface; `PacketContext.noInterface` for any.
     public var interface: UInt16 = 0xffff
+    /// The interface that the packet is on: link-local addresses are meant there.
+    public var device: UInt16 = 0xffff
+    public var transportProtocol: UInt8 = 0
+    public var wantsType = false
     @inlinable public init() {}
 }
 

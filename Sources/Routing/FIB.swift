@@ -210,6 +210,7 @@ public struct FIB: ~Copyable {
         var total: UInt64 = 0
         for index in 0..<Int(group.hopCount) where interfaces[first[index].port].isUp { total &+= UInt64(first[index].weight) }
         guard total > 0 else {
+            // As if the route were not there: a rule's next table may have another.
             result.kind = .none
             return result
         }
@@ -226,5 +227,13 @@ public struct FIB: ~Copyable {
             position &-= UInt64(hop.weight)
         }
         return result
+    }
+
+    /// Whether the route to `destination` has a next hop on `port` (fib_info_nh_uses_dev).
+    public func reaches(_ destination: IPAddress, by port: PortIndex) -> Bool {
+        let number = (destination.family == .ipv4 ? lookup4 : lookup6)(destination)
+        guard number != FIBLookup.noRoute, number < UInt64(usedGroups), groups[Int(number)].kind == .unicast else { return false }
+        for index in 0 ..< Int(groups[Int(number)].hopCount) where hops[Int(number) * FIB.hopsPerGroup + index].port == port { return true }
+        return false
     }
 }

@@ -11,15 +11,17 @@ extension Router {
         if source.isMulticast || source.isLimitedBroadcast { return .martianSource }
         let isBroadcast = destination.isLimitedBroadcast || (source.isUnspecified && destination.isUnspecified)
         if !isBroadcast {
-            if source.isZeroNet { return .martianSource }
-            if destination.isZeroNet { return .martianDestination }
+            if source.isUnspecified { return .martianSource }
+            if destination.isUnspecified { return .martianDestination }
             if destination.isLoopback { return .martianDestination }
             if source.isLoopback { return .martianSource }
         } else if source.isUnspecified {
             // A DHCP client's first words.
             return .none
         }
-        // Our own address from outside (accept_local=0).
-        return interfaces.isOwn(source) ? .martianSource : .none
+        // Our own address from outside (accept_local=0). Where there are rules, Linux looks the source up, and then a
+        // subnet's broadcast address is refused as well.
+        let kind = interfaces.kind(of: source)
+        return kind == .unicast || (kind == .broadcast && tables.hasRules) ? .martianSource : .none
     }
 }

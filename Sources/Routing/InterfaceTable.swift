@@ -146,6 +146,11 @@ public struct InterfaceTable: ~Copyable {
         isOwn(address) && addresses.contains { $0.port == port && $0.prefix.address == address }
     }
 
+    /// Whether the port has an IPv6 link-local address.
+    public func hasLinkLocal(_ port: PortIndex) -> Bool {
+        addresses.contains { $0.port == port && $0.prefix.address.family == .ipv6 && $0.prefix.address.isLinkLocal }
+    }
+
     /// Whether the port listens to the multicast group: all nodes, all routers, and for IPv6 the solicited-node groups
     /// of its addresses, anycast included (RFC 4291 section 2.8).
     public func isMember(of group: IPAddress, port: PortIndex) -> Bool {

@@ -21,6 +21,8 @@ import Wire
     case unreachable
     /// Dropped with "administratively prohibited".
     case prohibit
+    /// This table has no answer: the next rule is asked.
+    case `throw`
 }
 
 /// One next hop of a route.

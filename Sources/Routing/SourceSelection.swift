@@ -11,9 +11,13 @@ extension Router {
     }
 
     /// Source for an error about a packet, by the route back to the packet's sender (icmp_send, icmp6_send): the
-    /// destination itself if it is ours, else the address that the route to the sender prefers.
-    public func errorSource(aboutPacketTo destination: IPAddress, routeBack: RouteResult, to sender: IPAddress) -> IPAddress? {
-        if interfaces.isOwn(destination) { return destination }
+    /// destination itself if it is ours, else for IPv4 the address that the route to the sender prefers, and for IPv6 one of
+    /// the port that the packet came in by.
+    /// - Parameter ingress: `Router.anyPort` if the packet came from nowhere.
+    public func errorSource(aboutPacketTo destination: IPAddress, routeBack: RouteResult, to sender: IPAddress, ingress: PortIndex = Router.anyPort) -> IPAddress? {
+        let own = interfaces.kind(of: destination)
+        if own == .unicast || own == .anycast { return destination }
+        if destination.family == .ipv6, interfaces[ingress].exists { return ipv6Source(port: ingress, destination: sender) }
         return sourceAddress(for: routeBack, to: sender)
     }
 

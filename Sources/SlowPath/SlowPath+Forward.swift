@@ -12,10 +12,9 @@ extension SlowPath {
             sendError(.timeExceeded(transit.parsed.family ?? .ipv4), about: transit)
             return .dropped(.timeToLiveExceeded)
         }
-        if exceedsPath(transit) {
-            sendError(.packetTooBig(transit.parsed.family ?? .ipv4, mtu: UInt32(transit.pathMTU)), about: transit)
-            return .dropped(.packetTooBig)
-        }
+        // IPv6 asks the route's own MTU only behind the hooks (ip6_dst_mtu_maybe_forward).
+        let limit = transit.parsed.family == .ipv6 ? Int(router.interfaces[transit.egress].mtu) : transit.pathMTU
+        if exceeds(limit, transit) { return refuseTooBig(limit, transit) }
         decrementTimeToLive(&transit)
         if let ended = runHook(.forward, &transit) { return ended }
         forwardOptions(transit)
@@ -41,14 +40,20 @@ extension SlowPath {
     }
 
     /// Larger than the path takes, and not ours to cut: DF is set, or IPv6 (ip_exceeds_mtu, ip6_pkt_too_big).
-    private func exceedsPath(_ transit: Transit) -> Bool {
-        if transit.parsed.family == .ipv6 {
-            if transit.largestFragment > 0 { return transit.largestFragment > transit.pathMTU }
-            return Int(transit.parsed.networkLength) > transit.pathMTU
+    func exceeds(_ limit: Int, _ transit: Transit) -> Bool {
+        let parsed = transit.context.parsed
+        if parsed.family == .ipv6 {
+            if transit.largestFragment > 0 { return transit.largestFragment > limit }
+            return Int(parsed.networkLength) > limit
         }
-        guard Int(transit.parsed.networkLength) > transit.pathMTU else { return false }
-        if transit.largestFragment > 0 { return transit.fragmentsHadDontFragment && transit.largestFragment > transit.pathMTU }
-        return transit.parsed.flags.contains(.dontFragment)
+        guard Int(parsed.networkLength) > limit else { return false }
+        if transit.largestFragment > 0 { return transit.fragmentsHadDontFragment && transit.largestFragment > limit }
+        return parsed.flags.contains(.dontFragment)
+    }
+
+    mutating func refuseTooBig(_ limit: Int, _ transit: borrowing Transit) -> Disposition {
+        sendError(.packetTooBig(transit.context.parsed.family ?? .ipv4, mtu: UInt32(limit)), about: transit)
+        return .dropped(.packetTooBig)
     }
 
     private func decrementTimeToLive(_ transit: inout Transit) {

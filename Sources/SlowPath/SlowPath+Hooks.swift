@@ -19,6 +19,20 @@ private enum BuiltIn {
     }
 }
 
+/// What a chain of type route may change to have its packet routed anew (nft_chain_route.c).
+private struct RoutedFields: Equatable {
+    let source: IPAddress, destination: IPAddress
+    let mark: UInt32
+    let trafficClass: UInt8
+
+    init(_ context: PacketContext) {
+        source = context.parsed.sourceAddress
+        destination = context.parsed.destinationAddress
+        mark = context.mark
+        trafficClass = context.parsed.trafficClass
+    }
+}
+
 extension SlowPath {
     /// Runs a hook; nil if the packet goes on, else how its way ended.
     mutating func runHook(_ hook: Hook, _ transit: inout Transit) -> Disposition? {
@@ -38,7 +52,10 @@ extension SlowPath {
                 if let ended = runBuiltIn(current, hook, &transit) { return ended }
             }
             if isEnd { break }
-            if chains[index].type != .nat, let ended = run(chains[index], &transit) { return ended }
+            guard chains[index].type != .nat else { continue }
+            let before = RoutedFields(transit.context)
+            if let ended = run(chains[index], &transit) { return ended }
+            if chains[index].type == .route, RoutedFields(transit.context) != before { transit.wantsRoute = true }
         }
         return hook == .postrouting || hook == .input ? confirm(&transit) : nil
     }

@@ -15,8 +15,10 @@ extension SlowPath {
         }
         guard errorLimiter.allows(now: transit.context.now) else { return statistics.count(note: .icmpRateLimited) }
         let sender = parsed.sourceAddress
-        let back = router.route(to: sender, ingress: transit.ingress)
-        guard back.kind == .unicast, let source = router.errorSource(aboutPacketTo: parsed.destinationAddress, routeBack: back, to: sender) else {
+        var query = RouteQuery(to: sender, link: transit.ingress)
+        if router.interfaces.isOwn(parsed.destinationAddress) { query.source = parsed.destinationAddress }
+        let back = router.route(query)
+        guard back.kind == .unicast, let source = router.errorSource(aboutPacketTo: parsed.destinationAddress, routeBack: back, to: sender, ingress: transit.ingress) else {
             return statistics.count(note: .icmpErrorSuppressed)
         }
         guard var room = outbox.reserve(ICMPError.maximumLength) else { return statistics.count(note: .noBuffer) }
@@ -28,7 +30,7 @@ extension SlowPath {
         // quoted packet what it did to the original.
         var attached = attachment(transit.tracking)
         attached.isRelatedError = attached.hasConnection
-        sendOwn(room, transit, attached: attached)
+        sendOwn(room, transit, attached: attached, isSourceOpen: !router.interfaces.isOwn(parsed.destinationAddress))
     }
 
     /// The link header of an answer: the tags of what it answers; the addresses are filled in when it leaves.

@@ -31,7 +31,7 @@ extension SlowPath {
         let parsed = transit.parsed
         let martian = router.checkIngress(source: parsed.sourceAddress, destination: parsed.destinationAddress)
         guard martian == .none else { return .dropped(martian) }
-        let result = router.route(to: parsed.destinationAddress, ingress: transit.ingress, flowHash: flowHash(parsed))
+        let result = router.route(routeQuery(transit))
         if let ended = receiveOptions(&transit) { return ended }
         switch result.kind {
         case .local, .broadcast: return input(&transit)
@@ -40,21 +40,18 @@ extension SlowPath {
             guard transit.context.packetType == PacketType.host else { return .dropped(.notForUs) }
             apply(result, &transit)
             return forward(&transit)
-        case .none:
+        case .none, .throw:
             sendError(.networkUnreachable(parsed.family ?? .ipv4), about: transit)
             return .dropped(.noRoute)
         case .unreachable:
-            sendError(.hostUnreachable(parsed.family ?? .ipv4), about: transit)
+            // Linux's IPv6 does not tell such a route from none (ip6_pkt_discard).
+            sendError(parsed.family == .ipv6 ? .networkUnreachable(.ipv6) : .hostUnreachable(.ipv4), about: transit)
             return .dropped(.unreachableRoute)
         case .prohibit:
             sendError(.administrativelyProhibited(parsed.family ?? .ipv4), about: transit)
             return .dropped(.prohibitRoute)
         case .blackhole: return .dropped(.blackholeRoute)
         }
-    }
-
-    func flowHash(_ parsed: ParsedPacket) -> UInt32 {
-        Router.flowHash(parsed.sourceAddress, parsed.destinationAddress, seed: settings.seed)
     }
 
     func apply(_ result: RouteResult, _ transit: inout Transit) {

@@ -36,7 +36,7 @@ extension SlowPath {
         let parsed = transit.context.parsed
         guard parsed.family == .ipv4, parsed.flags.contains(.hasOptions) else { return }
         let destination = parsed.destinationAddress
-        let route = router.route(to: destination, ingress: transit.ingress, flowHash: flowHash(parsed))
+        let route = router.route(routeQuery(transit))
         let outgoing = router.sourceAddress(for: route, to: destination) ?? IPAddress(ipv4: 0)
         router.forwardOptions(transit.context.packet, parsed, state: transit.options, outgoingAddress: outgoing)
     }

@@ -8,33 +8,35 @@ import Wire
 
 extension SlowPath {
     /// Sends a packet that was built in the outbox because of `cause`. `attached` is the connection that it belongs to
-    /// without asking conntrack (nf_ct_attach: what a reject rule sends is related to what it refused).
-    mutating func sendOwn(_ packet: PacketBuffer, _ cause: borrowing Transit, attached: Tracking = .unseen) {
+    /// without asking conntrack (nf_ct_attach: what a reject rule sends is related to what it refused). Linux routes an ICMP
+    /// error about a passing packet before it knows the error's source: `isSourceOpen`.
+    mutating func sendOwn(_ packet: PacketBuffer, _ cause: borrowing Transit, attached: Tracking = .unseen, isSourceOpen: Bool = false) {
         guard depth == 0 else { return }
         depth += 1
         defer { depth -= 1 }
         var own = Transit(packet: packet, ingress: Transit.noPort, now: cause.context.now, isInPlace: false)
         prepare(&own.context, records: false)
-        let disposition = sendOwn(&own, near: cause.ingress, attached: attached)
+        let disposition = sendOwn(&own, near: cause.ingress, attached: attached, isSourceOpen: isSourceOpen)
         if disposition == .forwarded { statistics.answered &+= 1 }
         finish(disposition, own)
     }
 
-    private mutating func sendOwn(_ own: inout Transit, near port: PortIndex, attached: Tracking) -> Disposition {
+    private mutating func sendOwn(_ own: inout Transit, near port: PortIndex, attached: Tracking, isSourceOpen: Bool) -> Disposition {
         let defect = PacketParser.parse(own.packet, into: &own.context.parsed)
         guard defect == .none else { return .dropped(defect) }
-        guard routeOwn(&own, near: port) else { return .dropped(.noRoute) }
+        guard routeOwn(&own, near: port, isSourceOpen: isSourceOpen) else { return .dropped(.noRoute) }
         own.tracking = attached
         refreshView(&own)
-        let destination = own.parsed.destinationAddress, mark = own.context.mark
+        let destination = own.parsed.destinationAddress
         if let ended = runHook(.output, &own) { return ended }
-        if own.parsed.destinationAddress != destination || own.context.mark != mark {
-            guard routeOwn(&own, near: port) else { return .dropped(.noRoute) }
+        // A chain of type route that changed what routing asks, or NAT (ip_route_me_harder).
+        if own.wantsRoute || own.parsed.destinationAddress != destination {
+            guard routeOwn(&own, near: port, isSourceOpen: false) else { return .dropped(.noRoute) }
         }
         return postroute(&own)
     }
 
-    private func routeOwn(_ own: inout Transit, near port: PortIndex) -> Bool {
+    private func routeOwn(_ own: inout Transit, near port: PortIndex, isSourceOpen: Bool) -> Bool {
         if NeighbourMessage.isDiscovery(own.parsed) {
             // Never leaves the link that it speaks of, whatever the routes say (ndisc_send_skb).
             own.egress = port
@@ -42,7 +44,10 @@ extension SlowPath {
             own.pathMTU = Int(router.interfaces[port].mtu)
             return router.interfaces[port].exists
         }
-        let result = router.route(to: own.parsed.destinationAddress, ingress: port, flowHash: flowHash(own.parsed))
+        var query = routeQuery(own)
+        query.link = port
+        if isSourceOpen { query.source = IPAddress(family: query.destination.family, high: 0, low: 0) }
+        let result = router.route(query)
         guard result.kind == .unicast || result.kind == .multicast || result.kind == .broadcast else { return false }
         apply(result, &own)
         return true

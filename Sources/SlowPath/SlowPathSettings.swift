@@ -8,6 +8,8 @@ public struct SlowPathSettings: Sendable {
     public var cachesOnlyFlowtables = false
     public var isTCPLiberal = false
     public var verifiesChecksums = true
+    /// Of several next hops of equal worth a flow's is chosen by ports too, not by addresses alone.
+    public var hashesPorts = false
     public var icmpErrorsPerSecond = 1000
     public var icmpErrorBurst = 1000
     /// Packets that may wait for neighbours, all together.

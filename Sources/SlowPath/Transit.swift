@@ -34,6 +34,8 @@ struct Transit {
     /// What the headers were on arrival, for the guards.
     var arrivalTCPFlags: UInt8 = 0
     var arrivalTrafficClass: UInt8 = 0
+    /// A chain of type route changed what the routing decision had asked.
+    var wantsRoute = false
     /// The ruleset asked for the packet not to be tracked (`notrack`).
     var isUntracked = false
 

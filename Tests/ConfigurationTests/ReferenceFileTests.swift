@@ -30,6 +30,7 @@ import Testing
         configuration.file = ""
         configuration.ports = []
         configuration.routing.routes = []
+        configuration.routing.rules = []
         configuration.routing.neighbours = []
         #expect(configuration == Configuration())
         // The first port and the first route write every default out, the second ones leave them to the code.
@@ -40,7 +41,7 @@ import Testing
         #expect(first == second)
     }
 
-    @Test(arguments: ["conf/demo.toml"]) func otherFilesAreRight(_ path: String) throws {
+    @Test(arguments: ["conf/demo.toml", "conf/multi-wan.toml"]) func otherFilesAreRight(_ path: String) throws {
         _ = try Configuration.load(file: root.appendingPathComponent(path).path)
     }
 }

@@ -34,7 +34,7 @@ func testRouter() throws -> Router {
     @Test(arguments: [
         ("10.0.1.2", "10.0.2.2", DropReason.none), ("10.0.1.255", "10.0.2.2", .none), ("10.0.1.1", "10.0.2.2", .martianSource), ("10.0.2.1", "10.0.2.2", .martianSource),
         ("240.0.0.1", "10.0.2.2", .none), ("127.0.0.1", "10.0.2.2", .martianSource), ("224.0.0.1", "10.0.2.2", .martianSource), ("255.255.255.255", "10.0.2.2", .martianSource),
-        ("0.0.0.0", "10.0.2.2", .martianSource), ("0.0.0.0", "255.255.255.255", .none), ("10.0.1.2", "0.1.2.3", .martianDestination), ("10.0.1.2", "127.0.0.1", .martianDestination),
+        ("0.0.0.0", "10.0.2.2", .martianSource), ("0.0.0.0", "255.255.255.255", .none), ("10.0.1.2", "0.1.2.3", .none), ("0.1.2.3", "10.0.2.2", .none), ("10.0.1.2", "0.0.0.0", .martianDestination), ("10.0.1.2", "127.0.0.1", .martianDestination),
         ("fd00:1::1", "fd00:2::2", .none),
     ])
     func ingress(source: String, destination: String, reason: DropReason) throws {
@@ -99,7 +99,7 @@ func testRouter() throws -> Router {
         source = router.errorSource(aboutPacketTo: ip("10.0.1.9"), routeBack: far, to: ip("192.168.1.1"))
         #expect(source == ip("10.0.2.1"))
         let back6 = router.route(to: ip("fd00:1::2"), ingress: 0)
-        source = router.errorSource(aboutPacketTo: ip("2001:db8::1"), routeBack: back6, to: ip("fd00:1::2"))
+        source = router.errorSource(aboutPacketTo: ip("2001:db8::1"), routeBack: back6, to: ip("fd00:1::2"), ingress: 0)
         #expect(source == ip("fd00:1::1"))
     }
 
