@@ -6,6 +6,10 @@ public struct NFTResult: Sendable {
     public var output: String
     public var errors: String
     public var exitStatus: Int32
+    /// The transactions that changed the ruleset.
+    public var changes: [RulesetChanges] = []
+    /// Whether counters or quotas were reset.
+    public var altersState = false
 }
 
 /// nft's command line.
@@ -19,6 +23,9 @@ public struct NFTCommandLine: Sendable {
     public var files: [String] = []
     public var command: [String] = []
     public var options = LoadOptions()
+    /// The generation of the ruleset before this command, and the process that gave it: `-e` names both.
+    public var generation: UInt64 = 1
+    public var process = ProcessInfo.processInfo.processIdentifier
     /// What `-f -` reads; nil: the process's standard input.
     public var standardInput: String?
     /// A text to print instead of doing anything (`--help`, `--version`), or what is wrong with the arguments.
@@ -78,12 +85,19 @@ public struct NFTCommandLine: Sendable {
                 command += arguments[(index + 1)...]
                 break
             }
+            // From a block on nothing is an option: `{ type filter hook input priority -100 ; }`.
+            if argument.hasPrefix("{"), !command.isEmpty {
+                command += arguments[index...]
+                break
+            }
             if argument.hasPrefix("--"), argument.count > 2 {
                 let parts = argument.dropFirst(2).split(separator: "=", maxSplits: 1).map(String.init)
+                if !command.isEmpty { refuseLateOption(arguments, index); return }
                 if parts[0] == "offline" { offline = true; index += 1; continue }
                 guard let letter = Self.long[parts[0]] else { failure = "nft: unrecognized option '\(argument)'\n"; return }
                 if !apply(letter, { value(parts.count > 1 ? parts[1] : nil) }) { return }
             } else if argument.hasPrefix("-"), argument.count > 1 {
+                if !command.isEmpty { refuseLateOption(arguments, index); return }
                 var letters = Array(argument.dropFirst())
                 while !letters.isEmpty {
                     let letter = letters.removeFirst()
@@ -96,6 +110,33 @@ public struct NFTCommandLine: Sendable {
             }
             index += 1
         }
+    }
+
+    /// Words of one line of `nft -i`, with this command's options.
+    public func interactive(_ line: String) -> NFTCommandLine {
+        var copy = self
+        copy.files = []
+        copy.interactive = false
+        copy.command = [line]
+        return copy
+    }
+
+    /// What `nft monitor ...` shall show; nil if it is another command.
+    public var monitor: [String]? {
+        let words = command.flatMap { $0.split(whereSeparator: \.isWhitespace).map(String.init) }
+        return words.first == "monitor" ? Array(words.dropFirst()) : nil
+    }
+
+    /// nft takes options before the command only.
+    private mutating func refuseLateOption(_ arguments: [String], _ late: Int) {
+        var line = "nft", under = "   "
+        for (index, argument) in arguments.enumerated() {
+            line += " " + argument
+            let mark: Character = index == late ? "~" : " "
+            under += " " + String(repeating: mark, count: argument.utf8.count)
+        }
+        let first = under.firstIndex { $0 == "~" } ?? under.endIndex
+        failure = "Error: syntax error, options must be specified before commands\n\(line) \n   ^" + under[..<first].dropFirst(4) + under[first...].prefix { $0 == "~" } + "\n"
     }
 
     private mutating func apply(_ letter: Character, _ value: () -> String?) -> Bool {
@@ -139,8 +180,8 @@ public struct NFTCommandLine: Sendable {
     public func run(on ruleset: inout RulesetValue) -> NFTResult {
         var result = NFTResult(output: message ?? "", errors: failure ?? "", exitStatus: failure == nil ? 0 : 1)
         if message != nil || failure != nil { return result }
-        if files.isEmpty, command.isEmpty, !interactive {
-            result.errors = Self.usage
+        if files.isEmpty, command.isEmpty {
+            result.errors = "nft: no command specified\n"
             result.exitStatus = 1
             return result
         }
@@ -153,44 +194,37 @@ public struct NFTCommandLine: Sendable {
                 data = FileManager.default.contents(atPath: RulesetValue.resolve(path, options))
             }
             guard let data else {
-                result.errors += "\(path): Could not open file \"\(path)\": No such file or directory\n"
+                result.errors += "internal:0:0-0: Error: Could not open file \"\(path)\": No such file or directory\n\n\n"
                 result.exitStatus = 1
                 return result
             }
             transact([UInt8](data), path, &ruleset, &result)
         }
-        if result.exitStatus == 0, !command.isEmpty { transact(Array((command.joined(separator: " ") + "\n").utf8), "<cmdline>", &ruleset, &result) }
-        if result.exitStatus == 0, interactive, files.isEmpty {
-            while let line = readLine() {
-                let word = line.trimmingCharacters(in: .whitespaces)
-                if word == "quit" || word == "exit" { break }
-                var step = NFTResult(output: "", errors: "", exitStatus: 0)
-                transact(Array((line + "\n").utf8), "<cli>", &ruleset, &step)
-                result.output += step.output
-                result.errors += step.errors
-            }
-        }
+        if result.exitStatus == 0, !command.isEmpty { transact(Array((command.joined(separator: " ") + "\n").utf8), SourceFile.commandLine, &ruleset, &result) }
         return result
     }
 
     private func transact(_ bytes: [UInt8], _ name: String, _ ruleset: inout RulesetValue, _ result: inout NFTResult) {
+        var options = options
+        options.recordsChanges = options.recordsChanges || echo && !check
         let first = bytes.first { $0 != 32 && $0 != 9 && $0 != 10 && $0 != 13 }
-        let outcome: (result: LoadResult, listings: [ListRequest])
-        if first == UInt8(ascii: "{") {
-            outcome = ruleset.applying(json: bytes, name: name, options: options)
-        } else {
-            outcome = ruleset.applying(bytes: bytes, name: name, options: options)
-        }
+        let outcome = first == UInt8(ascii: "{") ? ruleset.applying(json: bytes, name: name, options: options) : ruleset.applying(bytes: bytes, name: name, options: options)
         for diagnostic in outcome.result.diagnostics { result.errors += diagnostic.text }
         if !outcome.result.isAccepted {
             result.exitStatus = 1
             return
         }
-        if json {
-            result.output += JSONWriter(options: print).text(outcome.listings)
-        } else {
-            result.output += Listing(options: print).text(outcome.listings)
-        }
-        if !check { ruleset = outcome.result.value }
+        result.output += json ? JSONWriter(options: print).text(outcome.listings) : Listing(options: print).text(outcome.listings)
+        if check { return }
+        ruleset = outcome.result.value
+        result.altersState = result.altersState || outcome.altersState
+        guard outcome.isNewGeneration else { return }
+        let changes = RulesetChanges(generation: generation + UInt64(result.changes.count) + 1, changes: outcome.changes)
+        result.changes.append(changes)
+        // What goes is told to monitors only, but for the old form of a rule that was replaced.
+        guard echo else { return }
+        let shown = changes.changes.enumerated().filter { $0.element.isEchoed(before: $0.offset + 1 < changes.changes.count ? changes.changes[$0.offset + 1] : nil) }.map(\.element)
+        if shown.isEmpty { return }
+        result.output += json ? RulesetChange.echo(shown, print) : shown.map { $0.text(print) }.joined() + changes.closing(process: process)
     }
 }

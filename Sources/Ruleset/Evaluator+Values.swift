@@ -163,7 +163,7 @@ extension Evaluator {
         case .object: dataType = Datatypes.make(.string)
         case nil: break
         }
-        let sorted = try SetOrder.normalize(elements, keyType: keyType, interval: interval, merge: data == nil, anonymous: true, at: node.location)
+        let sorted = try SetOrder.normalize(elements, keyType: keyType, interval: interval, merge: data == nil, anonymous: true, at: { _ in node.location })
         return AnonymousSet(keyType: keyType, dataType: dataType, isInterval: interval, elements: sorted)
     }
 

@@ -2,10 +2,10 @@
 
 extension RulesetValue {
     /// One transaction from JSON: `{"nftables": [ ... ]}`.
-    func applying(json bytes: [UInt8], name: String, options: LoadOptions) -> (result: LoadResult, listings: [ListRequest]) {
+    func applying(json bytes: [UInt8], name: String, options: LoadOptions) -> TransactionOutcome {
         let source = SourceFile(name: name, bytes: bytes)
-        func refuse(_ message: String, _ offset: Int = 0) -> (result: LoadResult, listings: [ListRequest]) {
-            (LoadResult(value: self, diagnostics: [Diagnostic(message: message, location: SourceRange(source: source, start: offset, end: offset + 1))]), [])
+        func refuse(_ message: String, _ offset: Int = 0) -> TransactionOutcome {
+            TransactionOutcome(result: LoadResult(value: self, diagnostics: [Diagnostic(message: message, location: SourceRange(source: source, start: offset, end: offset + 1))]))
         }
         do {
             let root = try JSONParser.parse(bytes)

@@ -53,14 +53,16 @@ struct JSONWriter {
     }
 
     private func addRules(_ chain: Chain, _ table: Table, _ items: inout [JSON]) {
-        for rule in chain.rules {
-            var members: [(key: String, value: JSON)] = [
-                ("family", .string(table.family.rawValue)), ("table", .string(table.name)), ("chain", .string(chain.name)), ("handle", .int(Int64(rule.handle))),
-            ]
-            if let comment = rule.comment { members.append(("comment", .string(comment))) }
-            members.append(("expr", .array(statements(rule, table))))
-            items.append(.object([("rule", .object(members))]))
-        }
+        for rule in chain.rules { items.append(self.rule(rule, chain.name, table)) }
+    }
+
+    func rule(_ rule: Rule, _ chain: String, _ table: Table) -> JSON {
+        var members: [(key: String, value: JSON)] = [
+            ("family", .string(table.family.rawValue)), ("table", .string(table.name)), ("chain", .string(chain)), ("handle", .int(Int64(rule.handle))),
+        ]
+        if let comment = rule.comment { members.append(("comment", .string(comment))) }
+        members.append(("expr", .array(statements(rule, table))))
+        return .object([("rule", .object(members))])
     }
 
     func statements(_ rule: Rule, _ table: Table) -> [JSON] {
@@ -71,7 +73,7 @@ struct JSONWriter {
         }
     }
 
-    private func table(_ table: Table) -> JSON {
+    func table(_ table: Table) -> JSON {
         var members: [(key: String, value: JSON)] = [("family", .string(table.family.rawValue)), ("name", .string(table.name)), ("handle", .int(Int64(table.handle)))]
         let flags = [table.isDormant ? "dormant" : nil, table.isOwned ? "owner" : nil, table.isPersistent ? "persist" : nil].compactMap { $0 }
         if flags.count == 1 { members.append(("flags", .string(flags[0]))) } else if !flags.isEmpty { members.append(("flags", .array(flags.map { .string($0) }))) }
@@ -81,7 +83,7 @@ struct JSONWriter {
 
     private func devices(_ devices: [String]) -> JSON { devices.count == 1 ? .string(devices[0]) : .array(devices.map { .string($0) }) }
 
-    private func chain(_ chain: Chain, _ table: Table) -> JSON {
+    func chain(_ chain: Chain, _ table: Table) -> JSON {
         var members: [(key: String, value: JSON)] = [("family", .string(table.family.rawValue)), ("table", .string(table.name)), ("name", .string(chain.name)), ("handle", .int(Int64(chain.handle)))]
         if let comment = chain.comment { members.append(("comment", .string(comment))) }
         if let base = chain.base {
@@ -91,7 +93,7 @@ struct JSONWriter {
         return .object([("chain", .object(members))])
     }
 
-    private func set(_ set: NamedSet, _ table: Table) -> JSON {
+    func set(_ set: NamedSet, _ table: Table) -> JSON {
         let writer = StatementJSON(options: options, table: table)
         var members: [(key: String, value: JSON)] = [("family", .string(table.family.rawValue)), ("name", .string(set.name)), ("table", .string(table.name))]
         func named(_ type: Datatype) -> JSON { type.isConcatenation ? .array(type.components.map { .string($0.name) }) : .string(type.name) }
@@ -126,7 +128,7 @@ struct JSONWriter {
         return .object([(set.isMap ? "map" : "set", .object(members))])
     }
 
-    private func object(_ object: NamedObject, _ table: Table) -> JSON {
+    func object(_ object: NamedObject, _ table: Table) -> JSON {
         var members: [(key: String, value: JSON)] = [("family", .string(table.family.rawValue)), ("name", .string(object.name)), ("table", .string(table.name)), ("handle", .int(Int64(object.handle)))]
         if let comment = object.comment { members.append(("comment", .string(comment))) }
         func proto(_ number: UInt8) -> JSON { .string(number == 6 ? "tcp" : "udp") }
@@ -148,7 +150,7 @@ struct JSONWriter {
         return .object([(object.value.kind.rawValue, .object(members))])
     }
 
-    private func flowtable(_ flowtable: Flowtable, _ table: Table) -> JSON {
+    func flowtable(_ flowtable: Flowtable, _ table: Table) -> JSON {
         var members: [(key: String, value: JSON)] = [
             ("family", .string(table.family.rawValue)), ("name", .string(flowtable.name)), ("table", .string(table.name)), ("handle", .int(Int64(flowtable.handle))),
             ("hook", .string("ingress")), ("prio", .int(Int64(flowtable.priority))),

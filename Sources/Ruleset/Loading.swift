@@ -32,6 +32,8 @@ public struct LoadOptions: Sendable {
     public var includePaths: [String] = []
     /// Variables from the command line (`-D`).
     public var defines: [(name: String, value: String)] = []
+    /// Whether the changes are recorded, for `nft -e` and `nft monitor`.
+    public var recordsChanges = false
     /// Where relative paths start, when that is not the process's own folder.
     public var workingDirectory: String?
     public init(interfaces: [String]? = nil) { self.interfaces = interfaces }
@@ -39,22 +41,24 @@ public struct LoadOptions: Sendable {
 
 extension RulesetValue {
     /// One transaction: the commands of `text` in order on a copy of this ruleset; all of them or none.
-    public func applying(text: String, name: String = "<cmdline>", options: LoadOptions = LoadOptions()) -> LoadResult {
+    public func applying(text: String, name: String = SourceFile.commandLine, options: LoadOptions = LoadOptions()) -> LoadResult {
         applying(bytes: Array(text.utf8), name: name, options: options).result
     }
 
-    func applying(bytes: [UInt8], name: String, options: LoadOptions) -> (result: LoadResult, listings: [ListRequest]) {
+    func applying(bytes: [UInt8], name: String, options: LoadOptions) -> TransactionOutcome {
         let parser = Parser(source: SourceFile(name: name, bytes: bytes), options: options)
         parser.parseAll()
-        if !parser.diagnostics.isEmpty { return (LoadResult(value: self, diagnostics: parser.diagnostics), []) }
+        if !parser.diagnostics.isEmpty { return TransactionOutcome(result: LoadResult(value: self, diagnostics: parser.diagnostics)) }
         return applying(commands: parser.commands, options: options)
     }
 
-    func applying(commands: [Command], options: LoadOptions) -> (result: LoadResult, listings: [ListRequest]) {
+    func applying(commands: [Command], options: LoadOptions) -> TransactionOutcome {
         let transaction = Transaction(value: self, options: options)
         transaction.run(commands)
         let failed = transaction.diagnostics.contains { $0.severity == .error }
-        return (LoadResult(value: failed ? self : transaction.value, diagnostics: transaction.diagnostics), transaction.listings)
+        return TransactionOutcome(
+            result: LoadResult(value: failed ? self : transaction.value, diagnostics: transaction.diagnostics), listings: transaction.listings,
+            changes: failed ? [] : transaction.changes, isNewGeneration: !failed && transaction.isNewGeneration, altersState: !failed && transaction.altersState)
     }
 
     /// A path as the working directory makes it.
@@ -73,6 +77,17 @@ extension RulesetValue {
     }
 }
 
+/// What a transaction gave besides the new value.
+struct TransactionOutcome {
+    var result: LoadResult
+    var listings: [ListRequest] = []
+    var changes: [RulesetChange] = []
+    /// Whether the ruleset changed (`reset` alone makes no new generation).
+    var isNewGeneration = false
+    /// Whether counters or quotas were reset.
+    var altersState = false
+}
+
 extension Diagnostic {
     /// As nft prints it: `FILE:LINE:COL-COL: Error: text`, the source line, carets.
     public var text: String {
@@ -86,7 +101,8 @@ extension Diagnostic {
         var outer = source.includedFrom
         while let place = outer { includes.append(place); outer = place.source?.includedFrom }
         for (index, place) in includes.enumerated() { output += (index == 0 ? "In file included from " : "                      from ") + "\(place.file):\(place.line):\(place.column)-\(place.column + max(0, Int(place.end - place.start) - 1)):\n" }
-        output += "\(source.name):\(line):\(first)-\(last): \(severity.rawValue): \(message)\n"
+        // nft names no place in what was given as arguments.
+        output += (source.name == SourceFile.commandLine ? "" : "\(source.name):\(line):\(first)-\(last): ") + "\(severity.rawValue): \(message)\n"
         output += String(decoding: lineText, as: UTF8.self) + "\n"
         var carets = ""
         for (index, byte) in lineText.enumerated() where index < first - 1 { carets += byte == 9 ? "\t" : " " }

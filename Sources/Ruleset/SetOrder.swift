@@ -68,9 +68,10 @@ enum SetOrder {
     private static func isCatchAll(_ element: SetElement) -> Bool { if case .catchAll = element.key { true } else { false } }
 
     /// Sorts; with intervals also checks overlap or merges.
-    static func normalize(_ elements: [SetElement], keyType: Datatype, interval: Bool, merge: Bool, anonymous: Bool, at place: SourceRange) throws -> [SetElement] {
+    /// - Parameter place: where the element of that number stands; nil if the set held it before.
+    static func normalize(_ elements: [SetElement], keyType: Datatype, interval: Bool, merge: Bool, anonymous: Bool, at place: (Int) -> SourceRange?) throws -> [SetElement] {
         let rest = elements.filter(isCatchAll)
-        if rest.count > 1, !anonymous { throw EvaluationError(message: "conflicting intervals specified", location: place) }
+        if rest.count > 1, !anonymous { throw EvaluationError(message: "conflicting intervals specified", location: elements.lastIndex(where: isCatchAll).flatMap(place) ?? .none) }
         if keyType.isConcatenation {
             var seen = Set<String>()
             var kept: [SetElement] = []
@@ -127,7 +128,12 @@ enum SetOrder {
                 current = (last.low, max(last.high, range.high), last.index)
                 continue
             }
-            if overlaps { throw EvaluationError(message: "conflicting intervals specified", location: place) }
+            if overlaps {
+                guard let here = place(range.index), let other = place(last.index) else {
+                    throw EvaluationError(message: "interval overlaps with an existing one", location: place(range.index) ?? place(last.index) ?? .none)
+                }
+                throw EvaluationError(message: "conflicting intervals specified", location: here, others: [other])
+            }
             flush()
             current = range
         }

@@ -5,7 +5,9 @@
 
 /// One file, command line or standard input that was parsed.
 public final class SourceFile: Sendable {
-    /// As nft prints it in front of messages: a path, `<cmdline>` or `/dev/stdin`.
+    /// The name of what was given as arguments.
+    public static let commandLine = "<cmdline>"
+    /// As nft prints it in front of messages: a path or `/dev/stdin`.
     public let name: String
     public let bytes: [UInt8]
     /// Where this file was included from.

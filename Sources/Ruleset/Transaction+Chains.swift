@@ -73,8 +73,8 @@ extension Transaction {
         var chain = Chain(name: node.name, handle: nextHandle(table), base: base, comment: node.comment)
         chain.isHardwareOffload = node.offload
         chain.location = node.location
-        value.tables[table].chains.append(chain)
-        chainsChanged(table)
+        appendChain(chain, table)
+        note(.add, table, .chain(chain))
     }
 
     private func checkHook(_ family: Family, _ type: ChainType, _ hook: ChainHook, _ node: ChainNode) throws {

@@ -38,6 +38,7 @@ extension Transaction {
     private func remove(_ kind: String, _ target: Target, _ command: Command) throws {
         if kind == "table" {
             let index = try table(target)
+            noteRemoval(ofTable: index)
             value.tables.remove(at: index)
             tablesChanged()
             return
@@ -52,6 +53,7 @@ extension Transaction {
             }
             guard let index else { throw kernel(Self.missing, target.handle == nil ? command.location : target.handleLocation) }
             let rule = value.tables[table].chains[chain].rules.remove(at: index)
+            note(.delete, table, .rule(chain: value.tables[table].chains[chain].name, rule, after: nil))
             dropAnonymousChains([rule], table)
             return
         }
@@ -68,6 +70,8 @@ extension Transaction {
             let used = value.tables[table].chains.contains { other in other.name != chain.name && other.rules.contains { $0.statements.contains { References.chains($0).contains(chain.name) } } }
             let mapped = value.tables[table].sets.contains { $0.elements.contains { References.chains($0.data).contains(chain.name) } }
             if used || mapped { throw kernel(Self.busy, target.nameLocation) }
+            noteRules(of: chain, table)
+            note(.delete, table, .chain(chain))
             value.tables[table].chains.remove(at: again)
             chainsChanged(table)
         case "set", "map", "meter":
@@ -76,11 +80,16 @@ extension Transaction {
             }
             let name = value.tables[table].sets[index].name
             if isUsed(table, where: { References.sets($0).contains(name) }) { throw kernel(Self.busy, target.nameLocation) }
+            if options.recordsChanges {
+                for element in value.tables[table].sets[index].elements { note(.delete, table, .element(value.tables[table].sets[index], element)) }
+            }
+            note(.delete, table, .set(value.tables[table].sets[index]))
             value.tables[table].sets.remove(at: index)
         case "flowtable":
             guard let index = value.tables[table].flowtables.firstIndex(where: { target.handle != nil && target.name.isEmpty ? $0.handle == target.handle : $0.name == target.name }) else { throw kernel(Self.missing, target.nameLocation) }
             let name = value.tables[table].flowtables[index].name
             if isUsed(table, where: { if case .flowAdd(name) = $0 { true } else { false } }) { throw kernel(Self.busy, target.nameLocation) }
+            note(.delete, table, .flowtable(value.tables[table].flowtables[index]))
             value.tables[table].flowtables.remove(at: index)
         default:
             guard let object = ObjectKind(rawValue: kind), let index = value.tables[table].objects.firstIndex(where: {
@@ -92,6 +101,7 @@ extension Transaction {
                 return set.elements.contains { if case .objectName(name)? = $0.data { true } else { false } }
             }
             if mapped || isUsed(table, where: { References.objects($0).contains { $0.0 == object && $0.1 == name } }) { throw kernel(Self.busy, target.nameLocation) }
+            note(.delete, table, .object(value.tables[table].objects[index]))
             value.tables[table].objects.remove(at: index)
         }
     }
@@ -100,6 +110,8 @@ extension Transaction {
         for name in rules.flatMap({ $0.statements.flatMap(References.chains) }) where name.hasPrefix("__chain") {
             guard let index = chain(table, name), value.tables[table].chains[index].isAnonymous else { continue }
             let inner = value.tables[table].chains.remove(at: index)
+            noteRules(of: inner, table)
+            note(.delete, table, .chain(inner))
             chainsChanged(table)
             dropAnonymousChains(inner.rules, table)
         }
@@ -109,17 +121,23 @@ extension Transaction {
         switch kind {
         case "table":
             let index = try table(target)
+            for chain in value.tables[index].chains { noteRules(of: chain, index) }
+            for chain in value.tables[index].chains where chain.isAnonymous { note(.delete, index, .chain(chain)) }
             for chain in value.tables[index].chains.indices { value.tables[index].chains[chain].rules = [] }
             value.tables[index].chains.removeAll(where: \.isAnonymous)
             tablesChanged()
         case "chain":
             let (table, index) = try chain(target)
             let rules = value.tables[table].chains[index].rules
+            noteRules(of: value.tables[table].chains[index], table)
             value.tables[table].chains[index].rules = []
             dropAnonymousChains(rules, table)
         case "set", "map", "meter":
             let table = try self.table(target)
             guard let index = value.tables[table].sets.firstIndex(where: { $0.name == target.name }) else { throw kernel(Self.missing, target.nameLocation) }
+            if options.recordsChanges {
+                for element in value.tables[table].sets[index].elements { note(.delete, table, .element(value.tables[table].sets[index], element)) }
+            }
             value.tables[table].sets[index].elements = []
         default: throw EvaluationError(message: "syntax error, unexpected string", location: command.location)
         }
@@ -182,6 +200,7 @@ extension Transaction {
         if let tableName, tableIndex(family ?? .ip, tableName) == nil { throw EvaluationError(message: Self.missing, location: command.location) }
         switch (command.operation, kind) {
         case (.flush, "ruleset"):
+            for index in value.tables.indices where family == nil || value.tables[index].family == family { noteRemoval(ofTable: index) }
             value.tables.removeAll { family == nil || $0.family == family }
             tablesChanged()
         case (.flush, _): throw EvaluationError(message: "syntax error, unexpected string", location: command.location)

@@ -86,131 +86,7 @@ extension Transaction {
         let evaluator = self.evaluator(table)
         for statement in node.statements { set.statements.append(try evaluator.stateful(statement)) }
         value.tables[table].sets.append(set)
-    }
-
-    func addElements(of node: SetNode, _ table: Int) throws {
-        guard let elements = node.elements, let index = value.tables[table].sets.firstIndex(where: { $0.name == node.name }) else { return }
-        try addElements(elements, table, index, create: false)
-    }
-
-    func addElements(_ node: Node, _ table: Int, _ index: Int, create: Bool) throws {
-        let evaluator = self.evaluator(table)
-        let items = try evaluator.items(node)
-        let set = value.tables[table].sets[index]
-        var fresh: [SetElement] = []
-        fresh.reserveCapacity(items.count)
-        let interval = set.flags.contains(.interval)
-        for item in items {
-            var element = try evaluator.element(item, keyType: set.keyType, data: set.data)
-            if !interval, SetOrder.isInterval(element.key) {
-                let canonical = SetOrder.canonical(element.key)
-                if SetOrder.isInterval(canonical) {
-                    let what = { if case .range = element.key { "range" } else { "prefix" } }()
-                    throw EvaluationError(message: "You must add 'flags interval' to your set declaration if you want to add \(what) elements", location: item.location)
-                }
-                element.key = canonical
-            }
-            for target in References.chains(element.data) where chain(table, target) == nil { throw kernel(Self.missing, item.location) }
-            if element.statements.isEmpty, !set.statements.isEmpty { element.statements = set.statements }
-            if element.timeout != nil, !set.flags.contains(.timeout) { throw kernel("Invalid argument", item.location) }
-            if let timeout = element.timeout, timeout == set.timeout { element.timeout = nil }
-            fresh.append(element)
-        }
-        try combine(fresh, table, index, create: create, at: node.location)
-        touchedRules = true
-    }
-
-    private func combine(_ fresh: [SetElement], _ table: Int, _ index: Int, create: Bool, at place: SourceRange) throws {
-        let set = value.tables[table].sets[index]
-        let interval = set.flags.contains(.interval)
-        if !set.elements.isEmpty, create || set.isMap {
-            var known: [String: SetElement] = [:]
-            for element in set.elements { known[SetOrder.identity(element.key)] = element }
-            for element in fresh {
-                guard let old = known[SetOrder.identity(element.key)] else { continue }
-                if create || !Self.sameData(old.data, element.data) { throw kernel(Self.exists, place) }
-            }
-        }
-        let merged = try SetOrder.normalize(set.elements + fresh, keyType: set.keyType, interval: interval, merge: set.autoMerge && !set.isMap, anonymous: false, at: place)
-        if let size = set.size, merged.count > Int(size) { throw kernel("Too many open files in system", place) }
-        value.tables[table].sets[index].elements = merged
-    }
-
-    private static func sameData(_ left: Expression?, _ right: Expression?) -> Bool {
-        switch (left, right) {
-        case (nil, nil): true
-        case (.verdict(let a)?, .verdict(let b)?): a == b
-        case (.objectName(let a)?, .objectName(let b)?): a == b
-        case (let a?, let b?): SetOrder.identity(a) == SetOrder.identity(b)
-        default: false
-        }
-    }
-
-    func changeElements(_ command: Command, _ target: Target, _ node: Node) throws {
-        let table = try self.table(target)
-        guard let index = value.tables[table].sets.firstIndex(where: { $0.name == target.name }) else {
-            if command.operation == .destroy { return }
-            var message = Self.missing
-            if let near = Spelling.nearest(to: target.name, among: value.tables[table].sets.map(\.name)) { message += "; did you mean set '\(near)' in table \(target.family.rawValue) '\(target.table)'?" }
-            throw EvaluationError(message: message, location: target.nameLocation)
-        }
-        switch command.operation {
-        case .add, .create: try addElements(node, table, index, create: command.operation == .create)
-        case .delete, .destroy: try removeElements(node, table, index, mustExist: command.operation == .delete)
-        case .get: listings.append(.elements(value, table, index, try foundElements(node, table, index)))
-        case .reset: listings.append(.elements(value, table, index, try foundElements(node, table, index)))
-        default: throw kernel(Self.unsupported, command.location)
-        }
-    }
-
-    private func keys(_ node: Node, _ table: Int, _ index: Int) throws -> [(SetElement, SourceRange)] {
-        let evaluator = self.evaluator(table)
-        let set = value.tables[table].sets[index]
-        return try evaluator.items(node).map { item in
-            var bare = item
-            bare.data = nil
-            var element = try evaluator.element(bare, keyType: set.keyType, data: nil)
-            element.key = SetOrder.canonical(element.key)
-            return (element, item.location)
-        }
-    }
-
-    private func foundElements(_ node: Node, _ table: Int, _ index: Int) throws -> [SetElement] {
-        let elements = value.tables[table].sets[index].elements
-        return try keys(node, table, index).map { wanted, place in
-            let identity = SetOrder.identity(wanted.key)
-            if let exact = elements.first(where: { SetOrder.identity($0.key) == identity }) { return exact }
-            if let (low, high, _) = SetOrder.bounds(wanted.key), let around = elements.first(where: { SetOrder.bounds($0.key).map { $0.low <= low && high <= $0.high } ?? false }) { return around }
-            throw kernel(Self.missing, place)
-        }
-    }
-
-    private func removeElements(_ node: Node, _ table: Int, _ index: Int, mustExist: Bool) throws {
-        let set = value.tables[table].sets[index]
-        let keys = try self.keys(node, table, index)
-        var positions: [String: Int] = [:]
-        for (position, element) in set.elements.enumerated() { positions[SetOrder.identity(element.key)] = position }
-        var gone = Set<Int>()
-        var cuts: [(UInt128, UInt128)] = []
-        for (wanted, place) in keys {
-            if let position = positions[SetOrder.identity(wanted.key)] { gone.insert(position); continue }
-            if set.autoMerge, let (low, high, _) = SetOrder.bounds(wanted.key), set.elements.contains(where: { SetOrder.bounds($0.key).map { $0.low <= low && high <= $0.high } ?? false }) {
-                cuts.append((low, high))
-                continue
-            }
-            if mustExist { throw kernel(Self.missing, place) }
-        }
-        var left = set.elements.enumerated().filter { !gone.contains($0.offset) }.map(\.element)
-        for (low, high) in cuts {
-            left = left.flatMap { element -> [SetElement] in
-                guard let (first, last, type) = SetOrder.bounds(element.key), first <= low, high <= last else { return [element] }
-                var parts: [SetElement] = []
-                if first < low { var part = element; part.key = SetOrder.expression(low: first, high: low - 1, type: type); parts.append(part) }
-                if high < last { var part = element; part.key = SetOrder.expression(low: high + 1, high: last, type: type); parts.append(part) }
-                return parts
-            }
-        }
-        value.tables[table].sets[index].elements = left
+        note(.add, table, .set(set))
     }
 
     /// `meter NAME { ... }` declares its set on first use.
@@ -224,6 +100,7 @@ extension Transaction {
         if key.type.parts.contains(where: { Datatypes.declared($0.basic.rawValue)?.bits != $0.bits }) { if case .concatenation(let parts) = key { set.keyExpressions = parts } else { set.keyExpressions = [key] } }
         set.location = place.location
         value.tables[table].sets.append(set)
+        note(.add, table, .set(set))
     }
 
     // MARK: Objects
@@ -237,6 +114,7 @@ extension Transaction {
         var fresh = object
         fresh.handle = nextHandle(table)
         value.tables[table].objects.append(fresh)
+        note(.add, table, .object(fresh))
     }
 
     private func objectValue(_ node: ObjectNode, _ table: Int) throws -> ObjectValue {
@@ -297,8 +175,10 @@ extension Transaction {
         guard let hook = node.hook else { throw EvaluationError(message: "missing hook and priority in flowtable declaration", location: node.location) }
         guard hook == "ingress" else { throw EvaluationError(message: "unknown chain hook", location: node.location) }
         let priority = try self.priority(node.priority, node.priorityOffset, .netdev, .ingress)
-        value.tables[table].flowtables.append(Flowtable(
-            name: node.name, handle: nextHandle(table), priority: priority, devices: devices.sorted(), counter: node.counter, offload: node.offload, location: node.location))
+        let flowtable = Flowtable(
+            name: node.name, handle: nextHandle(table), priority: priority, devices: devices.sorted(), counter: node.counter, offload: node.offload, location: node.location)
+        value.tables[table].flowtables.append(flowtable)
+        note(.add, table, .flowtable(flowtable))
     }
 
     func removeFlowtableDevices(_ table: Int, _ node: FlowtableNode) throws {

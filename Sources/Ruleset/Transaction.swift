@@ -11,7 +11,12 @@ final class Transaction {
     var listings: [ListRequest] = []
     /// The index of each chain by name, per table; rebuilt when a table's chains change.
     private var chainIndex: [Int: [String: Int]] = [:]
+    /// What changed, in order, if `options` asks for it.
+    var changes: [RulesetChange] = []
+    var isNewGeneration = false, altersState = false
     var anonymousCount = 0
+    /// Changes of elements that are not sorted in yet, by set.
+    var elementLogs: [SetPlace: ElementLog] = [:]
     /// Chains whose rules changed: these are checked for loops at the end.
     var touchedRules = false
 
@@ -24,8 +29,10 @@ final class Transaction {
     func run(_ commands: [Command]) {
         for command in commands {
             if diagnostics.count >= Parser.maximumErrors { return }
+            if !leavesElements(command) { settleElements() }
             attempt { try self.execute(command) }
         }
+        settleElements()
         if diagnostics.isEmpty, touchedRules { attempt { try self.checkGraph() } }
     }
 
@@ -87,6 +94,13 @@ final class Transaction {
     }
 
     func chainsChanged(_ table: Int) { chainIndex[table] = nil }
+
+    /// Appends a chain; the index stays, so that thousands of chains load in linear time.
+    func appendChain(_ chain: Chain, _ table: Int) {
+        value.tables[table].chains.append(chain)
+        chainIndex[table]?[chain.name] = value.tables[table].chains.count - 1
+    }
+
     func tablesChanged() { chainIndex = [:] }
 
     func nextHandle(_ table: Int) -> UInt64 {
@@ -107,7 +121,21 @@ final class Transaction {
 
     // MARK: Commands
 
+    /// Whether a command neither looks at elements nor moves sets.
+    private func leavesElements(_ command: Command) -> Bool {
+        switch command.subject {
+        case .elements: true
+        case .rule, .table, .chain, .set, .object, .flowtable: command.operation == .add || command.operation == .create || command.operation == .insert || command.operation == .replace
+        default: false
+        }
+    }
+
     private func execute(_ command: Command) throws {
+        switch command.operation {
+        case .list, .get, .describe, .monitor, .export: break
+        case .reset: altersState = true
+        default: isNewGeneration = true
+        }
         switch command.subject {
         case .table(let node): try addTable(command.operation, node, command.location)
         case .chain(let target, let node):
@@ -150,7 +178,8 @@ final class Transaction {
         for flag in node.flags where !["dormant", "owner", "persist"].contains(flag) {
             throw EvaluationError(message: "unknown table flag '\(flag)'", location: node.location)
         }
-        if index == nil {
+        let isNew = index == nil
+        if isNew {
             var table = Table(family: node.family, name: node.name, handle: value.nextHandle)
             value.nextHandle += 1
             table.comment = node.comment
@@ -163,6 +192,7 @@ final class Transaction {
             if node.flags.contains("owner") { value.tables[table].isOwned = true }
             if node.flags.contains("persist") { value.tables[table].isPersistent = true }
         }
+        if isNew { note(.add, table, .table) }
         for chain in node.chains { attempt { try addChain(.add, table, chain) } }
         for object in node.objects { attempt { try addObject(.add, table, object) } }
         for set in node.sets { attempt { try addSet(.add, table, set) } }
@@ -182,6 +212,7 @@ final class Transaction {
     func append(_ node: RuleNode, _ table: Int, _ chain: Int) throws {
         let rule = try evaluate(node, table)
         value.tables[table].chains[chain].rules.append(rule)
+        note(.add, table, .rule(chain: value.tables[table].chains[chain].name, rule, after: nil))
         touchedRules = true
     }
 
@@ -200,18 +231,19 @@ final class Transaction {
 
     private func anonymousChain(_ rules: [RuleNode], _ table: Int) throws -> String {
         if anonymousCount > 10000 { throw EvaluationError(message: "too many anonymous chains", location: .none) }
-        var number = 0
+        var number = anonymousCount
         while chain(table, "__chain\(number)") != nil { number += 1 }
         anonymousCount += 1
         let name = "__chain\(number)"
         var chain = Chain(name: name, handle: nextHandle(table), base: nil)
         chain.isAnonymous = true
-        value.tables[table].chains.append(chain)
-        chainsChanged(table)
+        appendChain(chain, table)
+        note(.add, table, .chain(chain))
         for rule in rules {
             let checked = try evaluate(rule, table)
             guard let index = self.chain(table, name) else { continue }
             value.tables[table].chains[index].rules.append(checked)
+            note(.add, table, .rule(chain: name, checked, after: nil))
         }
         return name
     }
@@ -243,11 +275,14 @@ final class Transaction {
             guard case .handle(let handle, _) = position, let at else { throw kernel(Self.missing, target.nameLocation) }
             var rule = try evaluate(node, table)
             rule.handle = handle
+            note(.delete, table, .rule(chain: target.name, value.tables[table].chains[chain].rules[at], after: nil))
             value.tables[table].chains[chain].rules[at] = rule
+            note(.add, table, .rule(chain: target.name, rule, after: ruleBefore(at, table, chain)))
         } else {
             let rule = try evaluate(node, table)
             let chain = self.chain(table, target.name) ?? chain
             if let at { value.tables[table].chains[chain].rules.insert(rule, at: at) } else { value.tables[table].chains[chain].rules.append(rule) }
+            note(operation == .insert ? .insert : .add, table, .rule(chain: target.name, rule, after: at.flatMap { ruleBefore($0, table, chain) }))
         }
         touchedRules = true
     }

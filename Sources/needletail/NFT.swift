@@ -26,25 +26,70 @@ struct NFT: ParsableCommand {
     /// Runs nft's arguments; the result is the exit status.
     static func run(_ arguments: [String]) -> Int32 {
         let command = NFTCommandLine(arguments: arguments)
-        if command.offline || command.message != nil || command.failure != nil || command.check && command.command.isEmpty {
-            var ruleset = RulesetValue()
-            let result = command.run(on: &ruleset)
-            print(result.output, result.errors)
-            return result.exitStatus
+        if command.message != nil || command.failure != nil || command.files.isEmpty && command.command.isEmpty && !command.interactive {
+            var nothing = RulesetValue()
+            return finish(command.run(on: &nothing))
         }
-        var input: String?
-        if command.files.contains("-") || command.files.contains("/dev/stdin") || command.interactive {
-            input = String(decoding: FileHandle.standardInput.readDataToEndOfFile(), as: UTF8.self)
+        let isLineByLine = command.interactive && command.files.isEmpty && command.command.isEmpty
+        if command.offline {
+            if isLineByLine {
+                var ruleset = RulesetValue()
+                return lines { line in _ = finish(command.interactive(line).run(on: &ruleset)) }
+            }
+            var ruleset = RulesetValue()
+            return finish(command.run(on: &ruleset))
         }
         let socket = ProcessInfo.processInfo.environment["NEEDLETAIL_SOCKET"] ?? Configuration.Control().socket
-        let request = NftRequest(arguments: arguments, workingDirectory: FileManager.default.currentDirectoryPath, standardInput: input)
+        let client = ControlClient(path: socket)
         do {
-            let result = try ControlClient(path: socket).nft(request)
-            print(result.standardOutput, result.standardError)
-            return result.exitCode
+            if let words = command.monitor { return try monitor(client, arguments, words) }
+            if isLineByLine {
+                // The options once more, then the line as the command.
+                let options = arguments.filter { $0 != "-i" && $0 != "--interactive" }
+                return try lines { line in _ = try send(client, options + ["--", line], input: nil) }
+            }
+            let readsInput = command.files.contains("-") || command.files.contains("/dev/stdin")
+            let input = readsInput ? String(decoding: FileHandle.standardInput.readDataToEndOfFile(), as: UTF8.self) : nil
+            return try send(client, arguments, input: input)
         } catch {
             print("", "\(error)\n")
             return 2
+        }
+    }
+
+    private static func finish(_ result: NFTResult) -> Int32 {
+        print(result.output, result.errors)
+        return result.exitStatus
+    }
+
+    private static func send(_ client: ControlClient, _ arguments: [String], input: String?) throws(ControlError) -> Int32 {
+        let result = try client.nft(NftRequest(
+            arguments: arguments, workingDirectory: FileManager.default.currentDirectoryPath, standardInput: input, process: ProcessInfo.processInfo.processIdentifier))
+        print(result.standardOutput, result.standardError)
+        return result.exitCode
+    }
+
+    /// `nft -i`: one command a line, until the end, `quit` or `exit`; an error does not end it.
+    private static func lines(_ run: (String) throws(ControlError) -> Void) throws(ControlError) -> Int32 {
+        while let line = readLine() {
+            let words = line.trimmingCharacters(in: .whitespaces)
+            if words == "quit" || words == "exit" { break }
+            if !words.isEmpty { try run(line) }
+        }
+        return 0
+    }
+
+    /// `nft monitor`: prints what changes until it is interrupted.
+    private static func monitor(_ client: ControlClient, _ arguments: [String], _ words: [String]) throws(ControlError) -> Int32 {
+        guard MonitorFilter(words) != nil else {
+            print("", "Error: monitor \(words.joined(separator: " ")): expected [new|destroy] [tables|chains|sets|rules|elements|ruleset]\n")
+            return 1
+        }
+        var after: UInt64?
+        while true {
+            let news = try client.changes(NftMonitorRequest(arguments: arguments, after: after))
+            print(news.text, news.isBehind ? "nft: changes were lost: the output was read too slowly\n" : "")
+            after = news.last
         }
     }
 

@@ -1,0 +1,222 @@
+// Elements of sets and maps: added, taken away, found.
+//
+// Near-linear in what a transaction says, however many commands it says it in: additions and removals are collected by
+// set (`ElementLog`) and sorted in once, before anybody looks at the elements or at the end.
+
+/// What a transaction did to the elements of one set and has not sorted in yet.
+struct ElementLog {
+    /// What the set held and what was added, in that order; nil: taken away again.
+    var elements: [SetElement?]
+    /// How many the set held, and where each of those added stands.
+    let known: Int
+    var places: [SourceRange] = []
+    /// Position by identity of the key; made when a removal first asks for it.
+    var positions: [String: Int]?
+
+    init(_ elements: [SetElement]) {
+        self.elements = elements
+        known = elements.count
+    }
+
+    mutating func makePositions() {
+        if positions != nil { return }
+        var made: [String: Int] = [:]
+        made.reserveCapacity(elements.count)
+        for (position, element) in elements.enumerated() { if let element { made[SetOrder.identity(element.key)] = position } }
+        positions = made
+    }
+
+    /// Where the element at a position stands; nil if the set held it before.
+    func place(_ position: Int) -> SourceRange? { position < known || places.isEmpty ? nil : places[min(position - known, places.count - 1)] }
+}
+
+extension Transaction {
+    struct SetPlace: Hashable {
+        var table: Int
+        var set: Int
+    }
+
+    /// Sorts in what the sets' logs hold. Whoever is about to look at elements calls this first.
+    func settleElements() {
+        if elementLogs.isEmpty { return }
+        let logs = elementLogs
+        elementLogs = [:]
+        for place in logs.keys.sorted(by: { ($0.table, $0.set) < ($1.table, $1.set) }) {
+            guard let log = logs[place] else { continue }
+            attempt { try self.settle(log, place.table, place.set) }
+        }
+    }
+
+    func addElements(of node: SetNode, _ table: Int) throws {
+        guard let elements = node.elements, let index = value.tables[table].sets.firstIndex(where: { $0.name == node.name }) else { return }
+        try addElements(elements, table, index, create: false)
+    }
+
+    func addElements(_ node: Node, _ table: Int, _ index: Int, create: Bool) throws {
+        let evaluator = self.evaluator(table)
+        let items = try evaluator.items(node)
+        let set = value.tables[table].sets[index]
+        var fresh: [SetElement] = []
+        fresh.reserveCapacity(items.count)
+        let interval = set.flags.contains(.interval)
+        for item in items {
+            var element = try evaluator.element(item, keyType: set.keyType, data: set.data)
+            if !interval, SetOrder.isInterval(element.key) {
+                let canonical = SetOrder.canonical(element.key)
+                if SetOrder.isInterval(canonical) {
+                    let what = { if case .range = element.key { "range" } else { "prefix" } }()
+                    throw EvaluationError(message: "You must add 'flags interval' to your set declaration if you want to add \(what) elements", location: item.location)
+                }
+                element.key = canonical
+            }
+            for target in References.chains(element.data) where chain(table, target) == nil { throw kernel(Self.missing, item.location) }
+            if element.statements.isEmpty, !set.statements.isEmpty { element.statements = set.statements }
+            if element.timeout != nil, !set.flags.contains(.timeout) { throw kernel("Invalid argument", item.location) }
+            if let timeout = element.timeout, timeout == set.timeout { element.timeout = nil }
+            fresh.append(element)
+        }
+        if create { try refuseKnown(fresh, set, at: node.location) }
+        log(fresh, table, index, at: items.map(\.key.location))
+        touchedRules = true
+    }
+
+    /// `create element` adds nothing that is there.
+    private func refuseKnown(_ fresh: [SetElement], _ set: NamedSet, at place: SourceRange) throws {
+        var known = Set<String>()
+        for element in set.elements { known.insert(SetOrder.identity(element.key)) }
+        if fresh.contains(where: { known.contains(SetOrder.identity($0.key)) }) { throw kernel(Self.exists, place) }
+    }
+
+    private func log(_ fresh: [SetElement], _ table: Int, _ index: Int, at places: [SourceRange]) {
+        let key = SetPlace(table: table, set: index)
+        // Taken out and put back: the log is never copied.
+        var log = elementLogs.removeValue(forKey: key) ?? ElementLog(value.tables[table].sets[index].elements)
+        if options.recordsChanges { log.makePositions() }
+        for element in fresh {
+            if log.positions != nil, log.positions?.updateValue(log.elements.count, forKey: SetOrder.identity(SetOrder.canonical(element.key))) == nil {
+                note(.add, table, .element(value.tables[table].sets[index], element))
+            }
+            log.elements.append(element)
+        }
+        log.places += places
+        elementLogs[key] = log
+    }
+
+    private func settle(_ log: ElementLog, _ table: Int, _ index: Int) throws {
+        let set = value.tables[table].sets[index]
+        let elements = log.elements.compactMap(\.self)
+        let complete = elements.count == log.elements.count
+        func blame(_ position: Int) -> SourceRange? { log.place(complete ? position : .max) }
+        if set.isMap {
+            var known: [String: Int] = [:]
+            known.reserveCapacity(elements.count)
+            for (position, element) in elements.enumerated() {
+                guard let old = known.updateValue(position, forKey: SetOrder.identity(element.key)) else { continue }
+                if !Self.sameData(elements[old].data, element.data) { throw kernel(Self.exists, blame(position) ?? .none) }
+            }
+        }
+        let merged = try SetOrder.normalize(elements, keyType: set.keyType, interval: set.flags.contains(.interval), merge: set.autoMerge && !set.isMap, anonymous: false, at: blame)
+        if let size = set.size, merged.count > Int(size) { throw kernel("Too many open files in system", blame(Int(size)) ?? .none) }
+        value.tables[table].sets[index].elements = merged
+    }
+
+    private static func sameData(_ left: Expression?, _ right: Expression?) -> Bool {
+        switch (left, right) {
+        case (nil, nil): true
+        case (.verdict(let a)?, .verdict(let b)?): a == b
+        case (.objectName(let a)?, .objectName(let b)?): a == b
+        case (let a?, let b?): SetOrder.identity(a) == SetOrder.identity(b)
+        default: false
+        }
+    }
+
+    func changeElements(_ command: Command, _ target: Target, _ node: Node) throws {
+        let table = try self.table(target)
+        guard let index = value.tables[table].sets.firstIndex(where: { $0.name == target.name }) else {
+            if command.operation == .destroy { return }
+            var message = Self.missing
+            if let near = Spelling.nearest(to: target.name, among: value.tables[table].sets.map(\.name)) { message += "; did you mean set '\(near)' in table \(target.family.rawValue) '\(target.table)'?" }
+            throw EvaluationError(message: message, location: target.nameLocation)
+        }
+        if command.operation == .create || command.operation == .get || command.operation == .reset { settleElements() }
+        switch command.operation {
+        case .add, .create: try addElements(node, table, index, create: command.operation == .create)
+        case .delete, .destroy: try removeElements(node, table, index, mustExist: command.operation == .delete)
+        case .get: listings.append(.elements(value, table, index, try foundElements(node, table, index)))
+        case .reset: listings.append(.elements(value, table, index, try foundElements(node, table, index)))
+        default: throw kernel(Self.unsupported, command.location)
+        }
+    }
+
+    private func keys(_ node: Node, _ table: Int, _ index: Int) throws -> [(SetElement, SourceRange)] {
+        let evaluator = self.evaluator(table)
+        let set = value.tables[table].sets[index]
+        return try evaluator.items(node).map { item in
+            var bare = item
+            bare.data = nil
+            var element = try evaluator.element(bare, keyType: set.keyType, data: nil)
+            element.key = SetOrder.canonical(element.key)
+            return (element, item.location)
+        }
+    }
+
+    private func foundElements(_ node: Node, _ table: Int, _ index: Int) throws -> [SetElement] {
+        let elements = value.tables[table].sets[index].elements
+        return try keys(node, table, index).map { wanted, place in
+            let identity = SetOrder.identity(wanted.key)
+            if let exact = elements.first(where: { SetOrder.identity($0.key) == identity }) { return exact }
+            if let (low, high, _) = SetOrder.bounds(wanted.key), let around = elements.first(where: { SetOrder.bounds($0.key).map { $0.low <= low && high <= $0.high } ?? false }) { return around }
+            throw kernel(Self.missing, place)
+        }
+    }
+
+    private func removeElements(_ node: Node, _ table: Int, _ index: Int, mustExist: Bool) throws {
+        if !value.tables[table].sets[index].autoMerge {
+            try logRemoval(node, table, index, mustExist: mustExist)
+            return
+        }
+        settleElements()
+        let set = value.tables[table].sets[index]
+        let keys = try self.keys(node, table, index)
+        var positions: [String: Int] = [:]
+        for (position, element) in set.elements.enumerated() { positions[SetOrder.identity(element.key)] = position }
+        var gone = Set<Int>()
+        var cuts: [(UInt128, UInt128)] = []
+        for (wanted, place) in keys {
+            if let position = positions[SetOrder.identity(wanted.key)] { gone.insert(position); continue }
+            if let (low, high, _) = SetOrder.bounds(wanted.key), set.elements.contains(where: { SetOrder.bounds($0.key).map { $0.low <= low && high <= $0.high } ?? false }) {
+                cuts.append((low, high))
+                continue
+            }
+            if mustExist { throw kernel(Self.missing, place) }
+        }
+        var left = set.elements.enumerated().filter { !gone.contains($0.offset) }.map(\.element)
+        for (low, high) in cuts {
+            left = left.flatMap { element -> [SetElement] in
+                guard let (first, last, type) = SetOrder.bounds(element.key), first <= low, high <= last else { return [element] }
+                var parts: [SetElement] = []
+                if first < low { var part = element; part.key = SetOrder.expression(low: first, high: low - 1, type: type); parts.append(part) }
+                if high < last { var part = element; part.key = SetOrder.expression(low: high + 1, high: last, type: type); parts.append(part) }
+                return parts
+            }
+        }
+        value.tables[table].sets[index].elements = left
+        for position in gone.sorted() { note(.delete, table, .element(set, set.elements[position])) }
+    }
+
+    private func logRemoval(_ node: Node, _ table: Int, _ index: Int, mustExist: Bool) throws {
+        let key = SetPlace(table: table, set: index)
+        let keys = try self.keys(node, table, index)
+        var log = elementLogs.removeValue(forKey: key) ?? ElementLog(value.tables[table].sets[index].elements)
+        defer { elementLogs[key] = log }
+        log.makePositions()
+        for (wanted, place) in keys {
+            if let position = log.positions?.removeValue(forKey: SetOrder.identity(wanted.key)) {
+                if let gone = log.elements[position] { note(.delete, table, .element(value.tables[table].sets[index], gone)) }
+                log.elements[position] = nil
+            } else if mustExist {
+                throw kernel(Self.missing, place)
+            }
+        }
+    }
+}
