@@ -14,6 +14,8 @@ public protocol ControlBackend: Sendable {
     /// The configuration in force, as TOML with every default written out.
     func configuration() async -> String
     func nft(_ request: NftRequest) async -> CommandResult
+    /// Waits some seconds for changes of the ruleset.
+    func changes(_ request: NftMonitorRequest) async -> NftMonitorReport
     /// Reads the ruleset file again; exit code 1 and the diagnostics if it is wrong, and nothing changed.
     func reload() async -> CommandResult
     /// Begins an orderly stop; returns at once.

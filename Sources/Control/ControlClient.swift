@@ -23,6 +23,11 @@ public struct ControlClient: Sendable {
         return try decode(try request("POST", "/v1/nft", body: body))
     }
 
+    public func changes(_ wanted: NftMonitorRequest) throws(ControlError) -> NftMonitorReport {
+        guard let body = try? JSONEncoder().encode(wanted) else { throw ControlError("the command cannot be sent: it is not text") }
+        return try decode(try request("POST", "/v1/nft/monitor", body: body))
+    }
+
     public func reload() throws(ControlError) -> CommandResult { try decode(try request("POST", "/v1/reload", body: Data())) }
 
     public func stop() throws(ControlError) { _ = try request("POST", "/v1/stop", body: Data()) }

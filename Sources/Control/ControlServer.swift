@@ -1,7 +1,7 @@
 // HTTP and JSON over a Unix socket, for `needletail show`, `needletail nft`, and whoever scrapes metrics.
 //
 //   GET  /v1/status /v1/stats /v1/ports /v1/flows?limit=N /v1/conntrack?limit=N /v1/offload /v1/config   /metrics
-//   POST /v1/nft (an NftRequest)   /v1/reload   /v1/stop
+//   POST /v1/nft (an NftRequest)   /v1/nft/monitor (an NftMonitorRequest)   /v1/reload   /v1/stop
 //
 // Invariant: the socket is readable and writable by its owner only, from its first moment on; whoever may write to it
 // may change the firewall.
@@ -73,6 +73,12 @@ public struct ControlServer: Sendable {
                 return ControlServer.text("the body is not an nft request: {\"arguments\": [...], \"workingDirectory\": \"...\"}\n", type: "text/plain", status: .badRequest)
             }
             return try ControlServer.json(await backend.nft(command))
+        }
+        await server.appendRoute("POST /v1/nft/monitor") { request in
+            guard let wanted = try? JSONDecoder().decode(NftMonitorRequest.self, from: try await request.bodyData) else {
+                return ControlServer.text("the body is not a request: {\"arguments\": [\"monitor\"], \"after\": N}\n", type: "text/plain", status: .badRequest)
+            }
+            return try ControlServer.json(await backend.changes(wanted))
         }
         await server.appendRoute("POST /v1/reload") { _ in try ControlServer.json(await backend.reload()) }
         await server.appendRoute("POST /v1/stop") { _ in

@@ -32,10 +32,11 @@ final class LiveRuleset {
     }
 
     /// Puts a change in force. Slow-path core only.
-    func adopt(_ value: RulesetValue, _ compiled: CompiledRuleset) {
+    /// - Parameter transactions: how many generations the change is.
+    func adopt(_ value: RulesetValue, _ compiled: CompiledRuleset, transactions: UInt64) {
         self.value = value
         self.compiled = compiled
-        generation += 1
+        generation += transactions
     }
 
     /// The counters that the ruleset has now, in its order.

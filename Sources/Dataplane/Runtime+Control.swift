@@ -66,58 +66,6 @@ extension Runtime {
     }
 
     public func configuration() async -> String { configurationValue.toml }
-
-    /// Reads the ruleset file again and puts it in force as one change; on an error everything stays as it was.
-    public func reload() async -> CommandResult {
-        guard let file = configurationValue.ruleset.file else { return CommandResult(standardError: "no [ruleset] file is configured\n", exitCode: 1) }
-        do {
-            let value = try LiveRuleset.load(file, assembly.ruleset.interfaces)
-            await adopt { _ in value }
-            return CommandResult()
-        } catch { return CommandResult(standardError: "\(error)\n", exitCode: 1) }
-    }
-
-    /// Replaces the ruleset by what `change` makes of the current one (its state included), on the slow-path core. The
-    /// workers run on; their entries are judged again, one by one, as packets come.
-    func adopt(_ change: @escaping @Sendable (RulesetValue) -> RulesetValue) async {
-        await perform { [self] core in
-            let now = Clock.nanoseconds
-            // Before the state is copied: once the entries are stale and the workers quiescent, every count is in.
-            core.path.pointee.invalidateFlows()
-            core.settle(now: now)
-            let live = assembly.ruleset
-            let value = change(live.compiled.currentValue(now: now))
-            let compiled = CompiledRuleset(value, interfaces: live.interfaces, previous: live.compiled, seed: UInt64.random(in: .min ... .max), now: now)
-            live.adopt(value, compiled)
-            core.path.pointee.adopt(compiled)
-        }
-    }
-
-    /// Runs nft's arguments against the ruleset in force; what they change is in force when this returns, all of it or
-    /// nothing. A listing changes nothing and recompiles nothing.
-    public func nft(_ request: NftRequest) async -> CommandResult {
-        var line = NFTCommandLine(arguments: request.arguments)
-        guard !line.interactive else { return CommandResult(standardError: "nft -i is not served over the control socket; give commands or -f FILE\n", exitCode: 1) }
-        line.standardInput = request.standardInput ?? ""
-        line.options.interfaces = assembly.ruleset.interfaces.map(\.name)
-        line.options.workingDirectory = request.workingDirectory
-        let command = line
-        let changes = !command.check && (!command.files.isEmpty || command.command.first != "list")
-        return await perform { [self] core in
-            let now = Clock.nanoseconds
-            if changes { core.path.pointee.invalidateFlows() }
-            core.settle(now: now)
-            let live = assembly.ruleset
-            var value = live.compiled.currentValue(now: now)
-            let result = command.run(on: &value)
-            if changes, result.exitStatus == 0 {
-                let compiled = CompiledRuleset(value, interfaces: live.interfaces, previous: live.compiled, seed: UInt64.random(in: .min ... .max), now: now)
-                live.adopt(value, compiled)
-                core.path.pointee.adopt(compiled)
-            }
-            return CommandResult(standardOutput: result.output, standardError: result.errors, exitCode: result.exitStatus)
-        }
-    }
 }
 
 extension ConnectionReport {

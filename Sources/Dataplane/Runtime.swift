@@ -24,8 +24,7 @@ public final class Runtime: @unchecked Sendable {
     private let crew: LcoreCrew
     private let started = Clock.nanoseconds
     private let stopper = Stopper()
-    /// Serialises changes of the ruleset.
-    let rulesetLock = NSLock()
+    let rulesetControl = RulesetControl()
 
     /// Wakes `run` when somebody calls `stop`.
     private final class Stopper: Sendable {

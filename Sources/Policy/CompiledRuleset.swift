@@ -5,7 +5,8 @@
 import Ruleset
 import Wire
 
-public final class CompiledRuleset {
+// Any thread may hold one: all of it is fixed but the state behind `program`, which belongs to the core that runs packets.
+public final class CompiledRuleset: @unchecked Sendable {
     public let program: Program
     public let interfaces: [Interface]
     public let ruleset: RulesetValue
@@ -51,8 +52,11 @@ public final class CompiledRuleset {
         objectNumbers = compiler.objectNumbers
         chains = compiler.chains
         logs = compiler.logs
-        if let previous { adopt(previous, now: now) }
+        if let previous { StateTransfer(to: self, from: previous).run(now: now) }
     }
+
+    /// A copy of the state. Called by the core that runs packets through the program.
+    public func snapshot(now: Timestamp) -> StateSnapshot { StateSnapshot(program, memory, sets, time: now) }
 
     /// A ruleset without tables: every hook accepts.
     public convenience init(interfaces: [Interface]) { self.init(RulesetValue(), interfaces: interfaces) }

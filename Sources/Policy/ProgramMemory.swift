@@ -9,6 +9,9 @@ import Wire
 struct ProgramMemory {
     private(set) var program: Program
     private var blocks: [UnsafeMutableRawPointer] = []
+    /// Stateful records of rules and objects, which come first, and of all, set elements included.
+    let ofRules: (counters: Int, quotas: Int, lasts: Int)
+    let totals: (counters: Int, quotas: Int, lasts: Int)
 
     /// Most bytes that connection limits of one set's elements may take together.
     private static var connectionListBudget: Int { 256 << 20 }
@@ -72,6 +75,8 @@ struct ProgramMemory {
                 }
             }
         }
+        ofRules = (compiler.counters.count, compiler.quotas.count, compiler.lasts.count)
+        totals = (counterCount, quotaCount, lastCount)
         let counters = array(compiler.counters, extra: counterCount - compiler.counters.count)
         let limits = array(compiler.limits, extra: limitCount - compiler.limits.count)
         let quotas = array(compiler.quotas, extra: quotaCount - compiler.quotas.count)

@@ -45,7 +45,7 @@ public struct RulesetChange: Sendable {
             if kind == .delete { return what + "\n" }
             var printer = Printer(options: options)
             printer.set(set, depth: 0)
-            return what + " " + Self.oneLine(printer.output, separator: "; ")
+            return what + " " + Self.oneLine(printer.output, separator: "; ", end: " ")
         case .element(let set, let element):
             return "\(kind.rawValue) element \(here) \(set.name) { \(StatementWriter(options: options, table: table, depth: 0).element(element)) }\n"
         case .object(let object):
@@ -54,8 +54,8 @@ public struct RulesetChange: Sendable {
             var printer = Printer(options: options)
             printer.object(object, depth: 0)
             switch object.value {
-            case .ctHelper, .ctTimeout, .ctExpectation, .secmark, .tunnel: return what + " " + Self.oneLine(printer.output, separator: "; ")
-            default: return what + " " + Self.oneLine(printer.output, separator: " ")
+            case .ctHelper, .ctTimeout, .ctExpectation, .secmark, .tunnel: return what + " " + Self.oneLine(printer.output, separator: "; ", end: " ")
+            default: return what + " " + Self.oneLine(printer.output, separator: " ", end: " ")
             }
         case .flowtable(let flowtable):
             let what = "\(kind.rawValue) flowtable \(here) \(flowtable.name)"
@@ -67,10 +67,10 @@ public struct RulesetChange: Sendable {
     }
 
     /// A block as it is listed, in one line: `{ type ipv4_addr; flags interval; }`.
-    private static func oneLine(_ block: String, separator: String) -> String {
+    private static func oneLine(_ block: String, separator: String, end: String = "") -> String {
         let lines = block.split(separator: "\n").map { $0.drop { $0 == "\t" } }
         guard let first = lines.first, let brace = first.firstIndex(of: "{") else { return block }
-        return first[brace...] + " " + lines.dropFirst().dropLast().map { $0 + separator }.joined() + "}\n"
+        return first[brace...] + " " + lines.dropFirst().dropLast().map { $0 + separator }.joined() + "}" + end + "\n"
     }
 
     /// `{"add": {"rule": {...}}}`
@@ -111,6 +111,10 @@ public struct RulesetChange: Sendable {
 public struct RulesetChanges: Sendable {
     public var generation: UInt64
     public var changes: [RulesetChange]
+    public init(generation: UInt64, changes: [RulesetChange]) {
+        self.generation = generation
+        self.changes = changes
+    }
 
     /// The line with which nft closes a transaction's changes.
     public func closing(process: Int32) -> String { "# new generation \(generation) by process \(process) (nft)\n" }

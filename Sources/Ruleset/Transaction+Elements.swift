@@ -135,7 +135,7 @@ extension Transaction {
         guard let index = value.tables[table].sets.firstIndex(where: { $0.name == target.name }) else {
             if command.operation == .destroy { return }
             var message = Self.missing
-            if let near = Spelling.nearest(to: target.name, among: value.tables[table].sets.map(\.name)) { message += "; did you mean set '\(near)' in table \(target.family.rawValue) '\(target.table)'?" }
+            if let near = Spelling.nearest(to: target.name, among: value.tables[table].sets.map(\.name)) { message += "; did you mean set ‘\(near)’ in table \(target.family.rawValue) ‘\(target.table)’?" }
             throw EvaluationError(message: message, location: target.nameLocation)
         }
         if command.operation == .create || command.operation == .get || command.operation == .reset { settleElements() }

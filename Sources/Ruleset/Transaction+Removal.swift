@@ -157,7 +157,7 @@ extension Transaction {
         case "set", "map", "meter":
             guard let index = value.tables[table].sets.firstIndex(where: { $0.name == target.name }) else {
                 var message = Self.missing
-                if let near = Spelling.nearest(to: target.name, among: value.tables[table].sets.map(\.name)) { message += "; did you mean set '\(near)' in table \(target.family.rawValue) '\(target.table)'?" }
+                if let near = Spelling.nearest(to: target.name, among: value.tables[table].sets.map(\.name)) { message += "; did you mean set ‘\(near)’ in table \(target.family.rawValue) ‘\(target.table)’?" }
                 throw EvaluationError(message: message, location: target.nameLocation)
             }
             listings.append(.set(value, table, index))

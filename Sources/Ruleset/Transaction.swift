@@ -14,6 +14,7 @@ final class Transaction {
     /// What changed, in order, if `options` asks for it.
     var changes: [RulesetChange] = []
     var isNewGeneration = false, altersState = false
+    private var isListing = false
     var anonymousCount = 0
     /// Changes of elements that are not sorted in yet, by set.
     var elementLogs: [SetPlace: ElementLog] = [:]
@@ -53,6 +54,9 @@ final class Transaction {
 
     // MARK: Finding
 
+    /// What is said when something is not there and nothing is like it: nft itself finds out for a listing, the kernel for the rest.
+    private var missing: String { isListing ? Self.missing : "Could not process rule: " + Self.missing }
+
     func tableIndex(_ family: Family, _ name: String) -> Int? { value.tables.firstIndex { $0.family == family && $0.name == name } }
 
     func table(_ target: Target) throws -> Int {
@@ -61,12 +65,12 @@ final class Transaction {
             return index
         }
         if let index = tableIndex(target.family, target.table) { return index }
-        var message = Self.missing
+        var message = missing
         let names = value.tables.filter { $0.family == target.family }.map(\.name)
         if let near = Spelling.nearest(to: target.table, among: names) {
-            message += "; did you mean table '\(near)' in family \(target.family.rawValue)?"
+            message = Self.missing + "; did you mean table ‘\(near)’ in family \(target.family.rawValue)?"
         } else if let other = value.tables.first(where: { $0.name == target.table }) {
-            message += "; did you mean table '\(other.name)' in family \(other.family.rawValue)?"
+            message = Self.missing + "; did you mean table ‘\(other.name)’ in family \(other.family.rawValue)?"
         }
         throw EvaluationError(message: message, location: target.tableLocation)
     }
@@ -86,9 +90,9 @@ final class Transaction {
             return (table, index)
         }
         if let index = chain(table, target.name) { return (table, index) }
-        var message = Self.missing
+        var message = missing
         if let near = Spelling.nearest(to: target.name, among: value.tables[table].chains.map(\.name)) {
-            message += "; did you mean chain '\(near)' in table \(target.family.rawValue) '\(target.table)'?"
+            message = Self.missing + "; did you mean chain ‘\(near)’ in table \(target.family.rawValue) ‘\(target.table)’?"
         }
         throw EvaluationError(message: message, location: target.nameLocation)
     }
@@ -131,6 +135,7 @@ final class Transaction {
     }
 
     private func execute(_ command: Command) throws {
+        isListing = command.operation == .list || command.operation == .get
         switch command.operation {
         case .list, .get, .describe, .monitor, .export: break
         case .reset: altersState = true
@@ -275,6 +280,8 @@ final class Transaction {
             guard case .handle(let handle, _) = position, let at else { throw kernel(Self.missing, target.nameLocation) }
             var rule = try evaluate(node, table)
             rule.handle = handle
+            // It keeps its handle; the one that it was given goes to the next.
+            value.tables[table].nextHandle -= 1
             note(.delete, table, .rule(chain: target.name, value.tables[table].chains[chain].rules[at], after: nil))
             value.tables[table].chains[chain].rules[at] = rule
             note(.add, table, .rule(chain: target.name, rule, after: ruleBefore(at, table, chain)))

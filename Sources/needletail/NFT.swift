@@ -70,7 +70,7 @@ struct NFT: ParsableCommand {
     }
 
     /// `nft -i`: one command a line, until the end, `quit` or `exit`; an error does not end it.
-    private static func lines(_ run: (String) throws(ControlError) -> Void) throws(ControlError) -> Int32 {
+    private static func lines(_ run: (String) throws -> Void) rethrows -> Int32 {
         while let line = readLine() {
             let words = line.trimmingCharacters(in: .whitespaces)
             if words == "quit" || words == "exit" { break }

@@ -28,10 +28,39 @@ public struct NftRequest: Codable, Sendable, Equatable {
     public var workingDirectory: String
     /// What `-f -` reads.
     public var standardInput: String?
-    public init(arguments: [String], workingDirectory: String, standardInput: String? = nil) {
+    /// The client's process, which `-e` and `monitor` name.
+    public var process: Int32?
+    public init(arguments: [String], workingDirectory: String, standardInput: String? = nil, process: Int32? = nil) {
         self.arguments = arguments
         self.workingDirectory = workingDirectory
         self.standardInput = standardInput
+        self.process = process
+    }
+}
+
+/// `POST /v1/nft/monitor`: what changed, told as `nft monitor` does.
+public struct NftMonitorRequest: Codable, Sendable, Equatable {
+    /// The words behind `nft`: options, `monitor`, and what to show.
+    public var arguments: [String]
+    /// `last` of the report before; nil: begin now.
+    public var after: UInt64?
+    public init(arguments: [String], after: UInt64?) {
+        self.arguments = arguments
+        self.after = after
+    }
+}
+
+/// The answer: at once if there is something to tell, else after some seconds, empty.
+public struct NftMonitorReport: Codable, Sendable, Equatable {
+    public var text: String
+    /// The last transaction that it tells of.
+    public var last: UInt64
+    /// Whether transactions in between are no longer known.
+    public var isBehind: Bool
+    public init(text: String = "", last: UInt64, isBehind: Bool = false) {
+        self.text = text
+        self.last = last
+        self.isBehind = isBehind
     }
 }
 

@@ -1,0 +1,134 @@
+// State across rulesets: what a ruleset takes over from the one that was in force.
+//
+// Invariant: what is carried over is matched by table (family and name) and handle, objects and sets by table and name, so
+// a rule that was not touched by a transaction keeps counting where it was. The matching is worked out aside; `run` only
+// copies, and is what the core that runs packets has to do.
+// A transaction is made against a snapshot and put in force later. What packets did in between is added to what the
+// transaction made of the snapshot's numbers: a counter that it reset, or an element that it took away, stays so, and no
+// packet goes uncounted.
+import Ruleset
+import Wire
+
+public final class StateTransfer: @unchecked Sendable {
+    private struct RuleKey: Hashable {
+        var table: Int
+        var handle: UInt64
+    }
+    private struct Record {
+        var op: Opcode
+        var new: UInt32
+        var old: UInt32
+    }
+
+    private let new: CompiledRuleset
+    private let previous: CompiledRuleset
+    private var records: [Record] = []
+    private var sets: [(new: Int, old: Int)] = []
+
+    /// Works out what goes where; touches no state.
+    public init(to new: CompiledRuleset, from previous: CompiledRuleset) {
+        self.new = new
+        self.previous = previous
+        var old: [RuleKey: CompiledRule] = [:]
+        old.reserveCapacity(previous.rules.count)
+        for rule in previous.rules where !rule.states.isEmpty { old[RuleKey(table: rule.table, handle: rule.handle)] = rule }
+        let tables = new.ruleset.tables.map { table in previous.ruleset.tables.firstIndex { $0.family == table.family && $0.name == table.name } }
+        for rule in new.rules where !rule.states.isEmpty {
+            guard let table = tables[rule.table], let before = old[RuleKey(table: table, handle: rule.handle)], before.states.map(\.op) == rule.states.map(\.op) else { continue }
+            for (state, was) in zip(rule.states, before.states) { records.append(Record(op: state.op, new: state.number, old: was.number)) }
+        }
+        for (number, was) in tables.enumerated() {
+            guard let was else { continue }
+            for (kind, objects) in new.objectNumbers[number] {
+                guard let op = Compiler.opcode(kind) else { continue }
+                for (name, object) in objects {
+                    if let before = previous.objectNumbers[was][kind]?[name] { records.append(Record(op: op, new: object, old: before)) }
+                }
+            }
+            for (index, plan) in new.sets.enumerated() where plan.table == number && (plan.isDynamic || plan.hasTimeout || !plan.statements.isEmpty) {
+                guard let name = plan.name, let before = previous.sets.firstIndex(where: { $0.table == was && $0.name == name }) else { continue }
+                let to = new.program.sets[index], from = previous.program.sets[before]
+                guard to.kind == .hash, from.kind == .hash, to.keyLength == from.keyLength, to.dataLength == from.dataLength,
+                      plan.statements.map(\.op) == previous.sets[before].statements.map(\.op) else { continue }
+                sets.append((index, before))
+            }
+        }
+    }
+
+    /// Takes the state over.
+    /// - Parameter snapshot: what the new ruleset was made from; nil: the old state counts as it is.
+    public func run(now: Timestamp, since snapshot: StateSnapshot? = nil) {
+        for record in records { adopt(record.op, record.new, record.old, snapshot?.program) }
+        for (index, before) in sets { adoptElements(index, before, now, snapshot?.program) }
+    }
+
+    private func adopt(_ op: Opcode, _ number: UInt32, _ before: UInt32, _ base: Program?) {
+        let to = new.program, from = previous.program, new = Int(number), old = Int(before)
+        switch op {
+        case .counter:
+            var counter = from.counters[old]
+            if let base {
+                counter.packets = counter.packets &- base.counters[old].packets &+ to.counters[new].packets
+                counter.bytes = counter.bytes &- base.counters[old].bytes &+ to.counters[new].bytes
+            }
+            to.counters[new] = counter
+        case .quota:
+            var consumed = from.quotas[old].consumed
+            if let base { consumed = consumed &- base.quotas[old].consumed &+ to.quotas[new].consumed }
+            to.quotas[new].consumed = consumed
+        case .last:
+            if let base, base.lasts[old].isSet, !to.lasts[new].isSet, base.lasts[old].time == from.lasts[old].time { return }
+            to.lasts[new] = from.lasts[old]
+        case .limit:
+            let was = from.limits[old]
+            guard was.cost == to.limits[new].cost, was.maximum == to.limits[new].maximum, was.rate == to.limits[new].rate else { return }
+            to.limits[new].tokens = was.tokens
+            to.limits[new].last = was.last
+        case .connectionLimit:
+            guard let source = from.connectionLimits[old].list, let list = to.connectionLimits[new].list else { return }
+            let count = min(from.connectionLimits[old].count, to.connectionLimits[new].room)
+            list.update(from: source, count: Int(count))
+            to.connectionLimits[new].count = count
+        default: return
+        }
+    }
+
+    private func adoptElements(_ index: Int, _ before: Int, _ now: Timestamp, _ base: Program?) {
+        let program = self.new.program
+        let new = program.sets + index, old = previous.program.sets + before
+        for number in 0 ..< old.pointee.fresh {
+            let record = old.pointee.element(number).pointee
+            guard record.flags & ElementRecord.Flag.inUse != 0, number != old.pointee.catchAll, record.expires > now else { continue }
+            let key = old.pointee.key(number)
+            let isKnown = base.map { $0.sets[before].holds(key, at: number) } ?? false
+            var element = new.pointee.findExact(key, new.pointee.hash(key), now)
+            if element == ElementRecord.none {
+                // What the ruleset listed and no longer lists is gone; what packets added since stays.
+                guard !isKnown, record.flags & ElementRecord.Flag.dynamic != 0, new.pointee.isDynamic || new.pointee.hasTimeout else { continue }
+                element = new.pointee.take(now)
+                guard element != ElementRecord.none else { return }
+                new.pointee.key(element).copyMemory(from: key, byteCount: new.pointee.keyLength)
+                new.pointee.data(element).copyMemory(from: old.pointee.data(number), byteCount: new.pointee.dataLength)
+                new.pointee.element(element).pointee.flags = record.flags
+                if record.flags & ElementRecord.Flag.hasState != 0 { program.startStatements(element, new, now) }
+                new.pointee.link(element)
+            }
+            new.pointee.element(element).pointee.timeout = record.timeout
+            new.pointee.element(element).pointee.expires = record.expires
+            guard record.flags & ElementRecord.Flag.hasState != 0 else { continue }
+            let state = new.pointee.element(element).pointee.state
+            for statement in 0 ..< new.pointee.statementCount {
+                let to = new.pointee.statements[statement], from = old.pointee.statements[statement]
+                adopt(to.op, to.base &+ state, from.base &+ record.state, isKnown ? base : nil)
+            }
+        }
+    }
+}
+
+extension SetHeader {
+    /// Whether the element of that number is in use and has that key.
+    func holds(_ wanted: UnsafeRawPointer, at number: UInt32) -> Bool {
+        guard number < fresh, element(number).pointee.flags & ElementRecord.Flag.inUse != 0 else { return false }
+        return UnsafeRawBufferPointer(start: key(number), count: keyLength).elementsEqual(UnsafeRawBufferPointer(start: wanted, count: keyLength))
+    }
+}
