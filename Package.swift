@@ -80,6 +80,9 @@ targets.append(.target(name: "CIntrinsics", path: "CShims/CIntrinsics", cSetting
 targets += [.executableTarget(
     name: "needletail-fuzz", dependencies: ["Wire", "Ruleset", "Policy", "Conntrack", "Routing", "FlowCache", "SlowPath"], path: "Tests/Fuzz", swiftSettings: swiftTarget)]
 
+// The fuzzer of the nft language: no DPDK, no root.
+targets += [.executableTarget(name: "needletail-fuzz-nft", dependencies: ["Ruleset"], path: "Tests/FuzzNFT", swiftSettings: swiftTarget)]
+
 // The rule-by-packet truth table, asked of the evaluator directly: no DPDK, no root.
 targets += [.executableTarget(name: "match-matrix", dependencies: ["Wire", "Ruleset", "Policy", "Conntrack"], swiftSettings: swiftTarget)]
 

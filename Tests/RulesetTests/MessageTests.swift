@@ -129,7 +129,7 @@ private func rule(_ text: String) -> String { "add table ip t\nadd chain ip t c\
         ("add table ip t\nadd counter ip t\n", "2:17-17: syntax error, unexpected newline"),
         ("add table ip t\nadd quota ip t q { nosuch }\n", "2:20-25: syntax error, unexpected string, expecting number"),
         ("add table ip t\nadd flowtable ip t f { hook forward priority 0; devices = { lo }; }\n", "2:20-20: unknown chain hook"),
-        ("delete rule ip t c handle 5\n", "1:16-16: No such file or directory"),
+        ("delete rule ip t c handle 5\n", "1:16-16: Could not process rule: No such file or directory"),
         ("add table ip t\nadd chain ip t c\ndelete rule ip t c handle 99\n", "3:20-28: Could not process rule: No such file or directory"),
         ("add table ip t\nadd chain ip t c\ninsert rule ip t c position 77 accept\n", "3:20-30: Could not process rule: No such file or directory"),
         ("add table ip t\nadd chain ip t fwd\n", "2:16-18: syntax error, unexpected fwd, expecting string"),

@@ -1,0 +1,76 @@
+// What must hold of every input: it is answered (no crash, no endless loop, no unbounded memory, seen to by `Guard`), an error
+// changes nothing and says something, and what was accepted lists to a text, and to JSON, that load to the same listing.
+import Ruleset
+
+struct Verdicts {
+    var accepted = 0, refused = 0, texts = 0, json = 0
+}
+
+struct Failure: Error {
+    var what: String
+    var details: String
+}
+
+struct Properties {
+    /// Options under which a listing still says all that there is to say.
+    static let formats: [[String]] = [[], ["-a"], ["-n"], ["-y"], ["-p"], ["-T"], ["-S"], ["-u"], ["-n", "-a"], ["-N"]]
+
+    private static func run(_ ruleset: inout RulesetValue, _ arguments: [String], _ input: String? = nil) -> NFTResult {
+        var line = NFTCommandLine(arguments: arguments)
+        line.standardInput = input
+        return line.run(on: &ruleset)
+    }
+
+    private static func list(_ ruleset: RulesetValue, _ options: [String] = []) -> String {
+        var value = ruleset
+        return run(&value, options + ["list", "ruleset"]).output
+    }
+
+    static func load(_ text: String, on ruleset: RulesetValue = RulesetValue()) -> (result: NFTResult, value: RulesetValue) {
+        var value = ruleset
+        let result = run(&value, ["-f", "-"], text)
+        return (result, value)
+    }
+
+    static func jsonListing(_ value: RulesetValue) -> String { list(value, ["-j"]) }
+
+    /// Loads an input on a ruleset and checks everything.
+    static func check(_ input: [UInt8], on base: RulesetValue, _ random: inout Randomness, _ verdicts: inout Verdicts) throws(Failure) -> RulesetValue {
+        let text = String(decoding: input, as: UTF8.self)
+        var echoed = base
+        let echo = run(&echoed, random.chance(50) ? ["-e", "-a", "-f", "-"] : ["-e", "-j", "-f", "-"], text)
+        let (result, value) = load(text, on: base)
+        guard echo.exitStatus == result.exitStatus, echo.errors == result.errors else { throw Failure(what: "-e changes the verdict", details: echo.errors + "\n---\n" + result.errors) }
+        guard result.exitStatus == 0 else {
+            verdicts.refused += 1
+            guard !result.errors.isEmpty else { throw Failure(what: "refused without a word", details: "") }
+            guard list(value, ["-a"]) == list(base, ["-a"]) else { throw Failure(what: "an error changed the ruleset", details: list(value, ["-a"])) }
+            return base
+        }
+        verdicts.accepted += 1
+        let listing = list(value)
+        let format = random.pick(formats)
+        let shown = list(value, format)
+        let (again, second) = load(shown)
+        guard again.exitStatus == 0 else { throw Failure(what: "the listing \(format) does not load", details: shown + "\n---\n" + again.errors) }
+        let relisted = list(second)
+        guard relisted == listing else { throw Failure(what: "list (\(format)), load, list is no fixed point", details: difference(listing, relisted)) }
+        verdicts.texts += 1
+        let json = jsonListing(value)
+        if json.isEmpty { return value }
+        let (fromJSON, third) = load(json)
+        guard fromJSON.exitStatus == 0 else { throw Failure(what: "the JSON listing does not load", details: listing + "\n---\n" + json + "\n---\n" + fromJSON.errors) }
+        // The schema has no place for the expression behind a map's data type.
+        if listing.split(separator: "\n").contains(where: { $0.contains("\ttypeof ") && $0.contains(" : ") }) { return value }
+        let text3 = list(third)
+        guard text3 == listing else { throw Failure(what: "list -j, load, list is no fixed point", details: difference(listing, text3) + "\n---\n" + json) }
+        verdicts.json += 1
+        return value
+    }
+
+    private static func difference(_ left: String, _ right: String) -> String {
+        let a = left.split(separator: "\n", omittingEmptySubsequences: false), b = right.split(separator: "\n", omittingEmptySubsequences: false)
+        for (index, line) in a.enumerated() where index >= b.count || b[index] != line { return "first:  \(line)\nsecond: \(index < b.count ? String(b[index]) : "(nothing)")" }
+        return "first:  (nothing)\nsecond: \(b.count > a.count ? String(b[a.count]) : "")"
+    }
+}
