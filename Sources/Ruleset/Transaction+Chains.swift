@@ -69,7 +69,7 @@ extension Transaction {
             if base == nil { throw kernel(Self.unsupported, node.location) }
             base?.policy = policy
         }
-        if node.name.utf8.count > 127 { throw EvaluationError(message: "name too long, 128 characters maximum allowed", location: node.location) }
+        try checkName(node.name, node.location)
         var chain = Chain(name: node.name, handle: nextHandle(table), base: base, comment: node.comment)
         chain.isHardwareOffload = node.offload
         chain.location = node.location

@@ -27,7 +27,7 @@ extension Transaction {
     }
 
     func addSet(_ operation: CommandOperation, _ table: Int, _ node: SetNode) throws {
-        if node.name.utf8.count > 127 { throw EvaluationError(message: "name too long, 128 characters maximum allowed", location: node.location) }
+        try checkName(node.name, node.location)
         if let index = value.tables[table].sets.firstIndex(where: { $0.name == node.name }) {
             if operation == .create { throw kernel(Self.exists, node.location) }
             let old = value.tables[table].sets[index]
@@ -106,6 +106,7 @@ extension Transaction {
     // MARK: Objects
 
     func addObject(_ operation: CommandOperation, _ table: Int, _ node: ObjectNode) throws {
+        try checkName(node.name, node.location)
         let object = NamedObject(name: node.name, handle: 0, value: try objectValue(node, table), comment: node.comment, location: node.location)
         if value.tables[table].objects.contains(where: { $0.name == node.name && $0.value.kind == object.value.kind }) {
             if operation == .create { throw kernel(Self.exists, node.location) }
@@ -163,6 +164,7 @@ extension Transaction {
     func addFlowtable(_ operation: CommandOperation, _ table: Int, _ node: FlowtableNode) throws {
         let family = value.tables[table].family
         guard family == .ip || family == .ip6 || family == .inet else { throw kernel(Self.unsupported, node.location) }
+        try checkName(node.name, node.location)
         let devices = try node.devices.map { try self.devices($0) } ?? []
         if let interfaces = options.interfaces {
             for device in devices where !device.hasSuffix("*") && !interfaces.contains(device) { throw kernel(Self.missing, node.devices?.location ?? node.location) }

@@ -97,6 +97,16 @@ final class Transaction {
         throw EvaluationError(message: message, location: target.nameLocation)
     }
 
+    /// A name must be one word, or a listing could not be read (JSON may give any string).
+    func checkName(_ name: String, _ place: SourceRange) throws {
+        if name.utf8.count > 127 { throw EvaluationError(message: "name too long, 128 characters maximum allowed", location: place) }
+        var lexer = Lexer(source: SourceFile(name: "", bytes: Array(name.utf8)))
+        let token = lexer.next()
+        guard token.kind == .word, token.end == name.utf8.count, token.start == 0, !Keywords.reserved.contains(name) else {
+            throw EvaluationError(message: "'\(name)' cannot be a name", location: place)
+        }
+    }
+
     func chainsChanged(_ table: Int) { chainIndex[table] = nil }
 
     /// Appends a chain; the index stays, so that thousands of chains load in linear time.
@@ -168,6 +178,7 @@ final class Transaction {
         case .rename(let target, let name):
             let (table, index) = try chain(target)
             if chain(table, name) != nil { throw kernel(Self.exists, command.location) }
+            try checkName(name, command.location)
             let old = value.tables[table].chains[index].name
             value.tables[table].chains[index].name = name
             chainsChanged(table)
@@ -185,6 +196,7 @@ final class Transaction {
         }
         let isNew = index == nil
         if isNew {
+            try checkName(node.name, node.location)
             var table = Table(family: node.family, name: node.name, handle: value.nextHandle)
             value.nextHandle += 1
             table.comment = node.comment

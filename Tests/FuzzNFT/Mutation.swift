@@ -90,7 +90,7 @@ struct Mutator {
     private mutating func insert(_ bytes: inout [UInt8], isJSON: Bool) {
         let text = isJSON
             ? random.pick(["\"", "\\u0000", "\\ud800", "null", "true", "-0", "1.5e400", "[]", "{}", "\"\\", "{\"nftables\":[]}", ",", ":"])
-            : random.pick(["\"", "include \"/dev/null\"\n", "include \"/tmp/*/*/*\"\n", "include \"./\"\n", String(repeating: "include \"/dev/null\"\n", count: 50), "define x = $x\n", "#", "\\\n", "'", "\u{0}", "define y = { $y, 1 }\n",
+            : random.pick(["\"", "include \"/dev/null\"\n", "include \"/nonexistent/*/*\"\n", String(repeating: "include \"/dev/null\"\n", count: 50), "define x = $x\n", "#", "\\\n", "'", "\u{0}", "define y = { $y, 1 }\n",
                            "1-2-3", "10.0.0.0/8-11.0.0.0/8", "* : accept", "@@", "::/129", "0/0", "comment \"\(String(repeating: "c", count: 200))\"", "{ }", "{ , }", "elements = { }", "\"\(String(repeating: "*", count: 40))\"", "\r\n"])
         bytes.insert(contentsOf: text.utf8, at: random.below(bytes.count + 1))
     }

@@ -54,18 +54,43 @@ struct Properties {
         let (again, second) = load(shown)
         guard again.exitStatus == 0 else { throw Failure(what: "the listing \(format) does not load", details: shown + "\n---\n" + again.errors) }
         let relisted = list(second)
-        guard relisted == listing else { throw Failure(what: "list (\(format)), load, list is no fixed point", details: difference(listing, relisted)) }
+        // As nft does: `{ 1-5, 2 }` is listed as `{ 1-5 }`, and that, once loaded, as `1-5`.
+        guard relisted == listing || collapsed(relisted) == collapsed(listing) else { throw Failure(what: "list (\(format)), load, list is no fixed point", details: difference(listing, relisted)) }
         verdicts.texts += 1
         let json = jsonListing(value)
         if json.isEmpty { return value }
         let (fromJSON, third) = load(json)
         guard fromJSON.exitStatus == 0 else { throw Failure(what: "the JSON listing does not load", details: listing + "\n---\n" + json + "\n---\n" + fromJSON.errors) }
-        // The schema has no place for the expression behind a map's data type.
-        if listing.split(separator: "\n").contains(where: { $0.contains("\ttypeof ") && $0.contains(" : ") }) { return value }
+        if isLossyInJSON(listing) { return value }
         let text3 = list(third)
-        guard text3 == listing else { throw Failure(what: "list -j, load, list is no fixed point", details: difference(listing, text3) + "\n---\n" + json) }
+        guard text3 == listing || collapsed(text3) == collapsed(listing) else { throw Failure(what: "list -j, load, list is no fixed point", details: difference(listing, text3) + "\n---\n" + json) }
         verdicts.json += 1
         return value
+    }
+
+    /// With sets of one element as the element.
+    private static func collapsed(_ listing: String) -> String {
+        var output = "", rest = listing[...]
+        while let open = rest.firstRange(of: "{ ") {
+            output += rest[..<open.lowerBound]
+            rest = rest[open.upperBound...]
+            let stop = rest.firstIndex { "{},:\n".contains($0) } ?? rest.endIndex
+            if stop < rest.endIndex, rest[stop] == "}", rest[..<stop].last == " " {
+                output += rest[..<stop].dropLast()
+                rest = rest[rest.index(after: stop)...]
+            } else {
+                output += "{ "
+            }
+        }
+        return output + rest
+    }
+
+    /// What the schema has no place for: fractions of seconds, the expression behind a map's data type, comments in the rules of `jump { ... }`.
+    private static func isLossyInJSON(_ listing: String) -> Bool {
+        let lines = listing.split(separator: "\n")
+        // Timeouts are whole seconds there.
+        if lines.contains(where: { $0.contains(/timeout [0-9dhms]*ms|expires [0-9dhms]*ms|gc-interval [0-9dhms]*ms/) }) { return true }
+        return lines.contains { $0.contains("\ttypeof ") && $0.contains(" : ") || $0.hasPrefix("\t\t\t") && $0.contains(" comment \"") && !$0.hasPrefix("\t\t\t  ") }
     }
 
     private static func difference(_ left: String, _ right: String) -> String {

@@ -94,7 +94,7 @@ private func rule(_ text: String) -> String { "add table ip t\nadd chain ip t c\
         ("add rule ip missing c accept\n", "1:13-19: syntax error, unexpected missing, expecting string"),
         ("add table ip t\nadd rule ip t missing accept\n", "2:15-21: syntax error, unexpected missing, expecting string"),
         ("create table ip t\ncreate table ip t\n", "2:17-17: Could not process rule: File exists"),
-        ("delete table ip t\n", "1:17-17: No such file or directory"),
+        ("delete table ip t\n", "1:17-17: Could not process rule: No such file or directory"),
         ("add table nosuch t\n", "1:18-18: syntax error, unexpected string"),
         ("add table ip t\nadd chain ip t c { type filter hook nosuch priority 0; }\n", "2:37-42: unknown chain hook"),
         ("add table ip t\nadd chain ip t c { type nosuch hook input priority 0; }\n", "2:25-30: unknown chain type"),
