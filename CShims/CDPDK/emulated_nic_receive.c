@@ -92,7 +92,8 @@ parse(const struct rte_mbuf *frame, struct parsed *p)
 	while ((type == RTE_ETHER_TYPE_VLAN || type == RTE_ETHER_TYPE_QINQ) && p->key.vlan_count < 2) {
 		if (length < at + 4)
 			return false;
-		p->key.vlan[p->key.vlan_count++] = load16(bytes + at) & 0x0fff;
+		p->key.vlan_type[p->key.vlan_count] = type;
+		p->key.vlan[p->key.vlan_count++] = load16(bytes + at);
 		type = load16(bytes + at + 2);
 		at += 4;
 	}

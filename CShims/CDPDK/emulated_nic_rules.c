@@ -50,8 +50,10 @@ prepare(struct nt_nic_rule *slot, const struct nt_flow_rule *rule)
 	slot->key = (struct nt_nic_key){
 		.source_high = rule->source_high, .source_low = rule->source_low, .destination_high = rule->destination_high,
 		.destination_low = rule->destination_low, .family = rule->family, .protocol = rule->protocol, .vlan_count = rule->vlan_count};
-	for (int i = 0; i < rule->vlan_count; i++)
-		slot->key.vlan[i] = rule->vlan[i] & 0x0fff;
+	for (int i = 0; i < rule->vlan_count; i++) {
+		slot->key.vlan[i] = rule->vlan[i];
+		slot->key.vlan_type[i] = rule->vlan_type[i];
+	}
 	if (rule->match & NT_MATCH_PORTS) {
 		slot->key.source_port = rule->source_port;
 		slot->key.destination_port = rule->destination_port;

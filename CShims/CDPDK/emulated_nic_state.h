@@ -15,9 +15,8 @@ enum { nt_nic_end_of_chain = UINT32_MAX };
 struct nt_nic_key {
 	uint64_t source_high, source_low, destination_high, destination_low;
 	uint16_t source_port, destination_port;
-	uint16_t vlan[2];
+	uint16_t vlan[2], vlan_type[2]; // whole tags, and their EtherTypes
 	uint8_t family, protocol, vlan_count, zero;
-	uint32_t zero_too;
 };
 _Static_assert(sizeof(struct nt_nic_key) == 48, "the key has no padding");
 

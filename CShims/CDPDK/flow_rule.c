@@ -75,11 +75,21 @@ translate_match(struct nt_flow_words *w, uint16_t port, const struct nt_flow_rul
 		w->eth_mask.has_vlan = 1;
 		eth_matters = 1;
 	}
+	if (rule->vlan_count > 0) {
+		w->eth.hdr.ether_type = rte_cpu_to_be_16(rule->vlan_type[0]);
+		w->eth_mask.hdr.ether_type = 0xffff;
+		eth_matters = 1;
+	}
 	item(w, RTE_FLOW_ITEM_TYPE_ETH, eth_matters ? &w->eth : NULL, eth_matters ? &w->eth_mask : NULL);
-	w->vlan_mask.hdr.vlan_tci = rte_cpu_to_be_16(0x0fff);
+	// The whole tag: a frame with a priority leaves without it, which the software does.
 	for (int i = 0; i < rule->vlan_count; i++) {
 		w->vlan[i].hdr.vlan_tci = rte_cpu_to_be_16(rule->vlan[i]);
-		item(w, RTE_FLOW_ITEM_TYPE_VLAN, &w->vlan[i], &w->vlan_mask);
+		w->vlan_mask[i].hdr.vlan_tci = 0xffff;
+		if (i + 1 < rule->vlan_count) {
+			w->vlan[i].hdr.eth_proto = rte_cpu_to_be_16(rule->vlan_type[i + 1]);
+			w->vlan_mask[i].hdr.eth_proto = 0xffff;
+		}
+		item(w, RTE_FLOW_ITEM_TYPE_VLAN, &w->vlan[i], &w->vlan_mask[i]);
 	}
 	if (rule->family == 4) {
 		struct rte_ipv4_hdr *h = &w->ipv4.hdr, *m = &w->ipv4_mask.hdr;

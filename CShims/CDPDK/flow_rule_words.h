@@ -21,7 +21,7 @@ struct nt_flow_words {
 	unsigned items, steps;
 	struct rte_flow_item_ethdev ingress;
 	struct rte_flow_item_eth eth, eth_mask;
-	struct rte_flow_item_vlan vlan[2], vlan_mask;
+	struct rte_flow_item_vlan vlan[2], vlan_mask[2];
 	struct rte_flow_item_ipv4 ipv4, ipv4_mask;
 	struct rte_flow_item_ipv6 ipv6, ipv6_mask;
 	struct rte_flow_item_tcp tcp, tcp_mask;

@@ -13,6 +13,7 @@ public struct Configuration: Sendable, Equatable {
     public var eal = EAL()
     public var worker = Worker()
     public var ports: [Port] = []
+    public var vlans: [VLAN] = []
     public var routing = Routing()
     public var ruleset = RulesetSource()
     public var flowCache = FlowCache()
@@ -28,6 +29,12 @@ public struct Configuration: Sendable, Equatable {
 
     /// The port of that name, as an index into `ports`.
     public func portIndex(named name: String) -> Int? { ports.firstIndex { $0.name == name } }
+
+    /// Every interface that rules, routes and neighbours may name: the ports, then the VLANs.
+    public var interfaceNames: [String] { ports.map(\.name) + vlans.map(\.name) }
+
+    /// The interface of that name, as an index into `interfaceNames`.
+    public func interfaceIndex(named name: String) -> Int? { interfaceNames.firstIndex(of: name) }
 }
 
 extension Configuration {
@@ -94,6 +101,25 @@ extension Configuration {
         public var emulateOffload = EmulatedOffload.none
         public init() {}
     }
+
+    /// `[[vlan]]`: a tagged interface on a port (IEEE 802.1Q), as `ip link add link PORT name NAME type vlan id ID` makes one.
+    public struct VLAN: Sendable, Equatable {
+        /// What `iifname` and `oifname` see.
+        public var name = ""
+        /// The port below, or the VLAN below: then frames carry two tags, this one inside.
+        public var port = ""
+        /// VLAN identifier, 1 to 4094.
+        public var id = 0
+        public var tag = VLANTag.dot1q
+        /// Own addresses with the prefix length of their network.
+        public var addresses: [IPPrefix] = []
+        /// Largest IP packet in bytes; 0: that of the interface below.
+        public var mtu = 0
+        public init() {}
+    }
+
+    /// The tag's EtherType: 802.1q 0x8100, 802.1ad (service tag) 0x88a8.
+    public enum VLANTag: String, Sendable, Equatable, CaseIterable { case dot1q = "802.1q", dot1ad = "802.1ad" }
 
     /// `emulate-offload`: the NIC whose rte_flow tables software plays at this port.
     /// `full` takes every flow; the others accept what the NIC of that driver does (docs/offload.md).

@@ -7,6 +7,7 @@ extension Configuration {
     mutating func check(_ positions: Positions, fileExists: (String) -> Bool, _ problems: inout ProblemList) {
         checkCores(positions, &problems)
         checkPorts(positions, &problems)
+        checkVLANs(positions, &problems)
         checkRoutes(positions, &problems)
         checkRules(positions, &problems)
         checkNeighbours(positions, &problems)
@@ -75,7 +76,7 @@ extension Configuration {
         var seen: [NeighbourKey: Int] = [:]
         for (neighbour, lines) in zip(routing.neighbours, positions.neighbours) {
             guard !neighbour.port.isEmpty else { continue }
-            if portIndex(named: neighbour.port) == nil { problems.add(lines.line("port"), "routing.neighbour.port", unknownPort(neighbour.port)) }
+            if interfaceIndex(named: neighbour.port) == nil { problems.add(lines.line("port"), "routing.neighbour.port", unknownPort(neighbour.port)) }
             guard lines.keys["address"] != nil else { continue }
             if neighbour.address.isMulticast { problems.add(lines.line("address"), "routing.neighbour.address", "\(neighbour.address) is a group address; must be one host's") }
             let key = NeighbourKey(port: neighbour.port, address: neighbour.address)
@@ -87,8 +88,17 @@ extension Configuration {
         }
     }
 
+    func isOwn(_ address: IPAddress) -> Bool {
+        ports.contains { $0.addresses.contains { $0.address == address } } || vlans.contains { $0.addresses.contains { $0.address == address } }
+    }
+
+    /// The first interface whose network holds the address.
+    func interfaceName(onNetworkOf address: IPAddress) -> String? {
+        ports.first { $0.addresses.contains { $0.holds(address) } }?.name ?? vlans.first { $0.addresses.contains { $0.holds(address) } }?.name
+    }
+
     func unknownPort(_ name: String) -> String {
-        let names = ports.map(\.name).filter { !$0.isEmpty }
+        let names = interfaceNames.filter { !$0.isEmpty }
         return "there is no port \"\(name)\"\(didYouMean(name, names)); must be \(names.isEmpty ? "the name of a [[port]]" : quotedList(names))"
     }
 

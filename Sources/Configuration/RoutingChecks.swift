@@ -26,7 +26,7 @@ extension Configuration {
             if route.table == 255 {
                 problems.add(lines.line("table"), "routing.route.table", "255 is the table of own addresses, which holds no other routes; 254 is main")
             }
-            if let source = route.source, !ports.contains(where: { $0.addresses.contains { $0.address == source } }) {
+            if let source = route.source, !isOwn(source) {
                 problems.add(lines.line("source"), "routing.route.source", "\(source) is no port's address; must be one of the router's own")
             }
             guard route.kind == .unicast else {
@@ -61,7 +61,7 @@ extension Configuration {
 
     /// Checks one next hop and fills in its port.
     private func checkNextHop(_ hop: inout NextHop, _ destination: IPPrefix, _ key: String, _ lines: Positions.KeyLines, _ problems: inout ProblemList) {
-        if let name = hop.port, portIndex(named: name) == nil { problems.add(lines.line("port"), "\(key).port", unknownPort(name)) }
+        if let name = hop.port, interfaceIndex(named: name) == nil { problems.add(lines.line("port"), "\(key).port", unknownPort(name)) }
         guard let via = hop.via else {
             if hop.port == nil, lines.keys["via"] == nil {
                 problems.add(lines.table, key, "has neither via nor port; a route needs a next hop (via), a port, or kind = \"blackhole\", \"unreachable\" or \"prohibit\"")
@@ -72,20 +72,20 @@ extension Configuration {
             return problems.add(lines.line("via"), "\(key).via", "\(via) is not of the family of \(destination); an IPv4 route needs an IPv4 next hop, an IPv6 route an IPv6 one")
         }
         if hop.port == nil {
-            if let owner = ports.first(where: { $0.addresses.contains { $0.holds(via) } }) {
-                hop.port = owner.name
-            } else if lines.keys["via"] != nil, !problems.problems.contains(where: { $0.key.hasPrefix("port.") }) {
+            if let owner = interfaceName(onNetworkOf: via) {
+                hop.port = owner
+            } else if lines.keys["via"] != nil, !problems.problems.contains(where: { $0.key.hasPrefix("port.") || $0.key.hasPrefix("vlan.") }) {
                 problems.add(lines.line("via"), "\(key).via", "\(via) is on no port's network; must be inside one of the ports' addresses, or say which port with port = \"NAME\"")
             }
         }
-        if ports.contains(where: { $0.addresses.contains { $0.address == via } }) {
+        if isOwn(via) {
             problems.add(lines.line("via"), "\(key).via", "\(via) is the router's own address; must be another router's")
         }
     }
 
     func checkRules(_ positions: Positions, _ problems: inout ProblemList) {
         for (rule, lines) in zip(routing.rules, positions.rules) {
-            if let name = rule.inputPort, name != "lo", portIndex(named: name) == nil {
+            if let name = rule.inputPort, name != "lo", interfaceIndex(named: name) == nil {
                 problems.add(lines.line("input-port"), "routing.rule.input-port", unknownPort(name) + ", or \"lo\" for the router's own packets")
             }
             if let from = rule.from, let to = rule.to, from.address.family != to.address.family {

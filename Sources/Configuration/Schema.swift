@@ -20,6 +20,7 @@ struct Subtable<Section> {
 /// Where the parts stand that later checks speak about.
 struct Positions {
     var ports: [KeyLines] = []
+    var vlans: [KeyLines] = []
     var routes: [KeyLines] = []
     var rules: [KeyLines] = []
     var nextHops: [KeyLines] = []
@@ -47,6 +48,7 @@ extension Schema where Section == Configuration {
                 .table("eal", \.eal, .eal),
                 .table("worker", \.worker, .worker),
                 .array("port", \.ports, .port, positions: \.ports) { Configuration.Port() },
+                .array("vlan", \.vlans, .vlan, positions: \.vlans) { Configuration.VLAN() },
                 .table("routing", \.routing, .routing),
                 .table("ruleset", \.ruleset, .ruleset),
                 .table("flow-cache", \.flowCache, .flowCache),
@@ -117,15 +119,9 @@ extension Schema where Section == Configuration.Worker {
 extension Schema where Section == Configuration.Port {
     static var port: Schema {
         Schema(settings: [
-            .text("name", \.name, required: true, allowed: "1 to 15 characters, none of them a blank, \"/\" or \":\", and not \"lo\"") { name in
-                (1...15).contains(name.utf8.count) && name != "." && name != ".." && name != "lo"
-                    && name.unicodeScalars.allSatisfy { $0.value > 0x20 && $0.value < 0x7f && $0 != "/" && $0 != ":" && $0 != "\"" }
-            },
+            .text("name", \.name, required: true, allowed: interfaceNameRule) { isInterfaceName($0) },
             .text("device", \.device, required: true, allowed: "a PCI address such as \"0000:3b:00.0\" or a virtual device such as \"net_af_packet0,iface=eth0\"") { isDevice($0) },
-            .list("addresses", \.addresses, allowed: "own unicast addresses with their network's prefix length, such as \"10.0.1.1/24\"") { value in
-                guard case .string(let text) = value, text.contains("/"), let prefix = IPPrefix(text), !prefix.address.isMulticast, !prefix.address.isUnspecified else { return nil }
-                return prefix
-            } write: { quotedTOML($0.description) },
+            .ownAddresses(\.addresses),
             .integer("mtu", \.mtu, 576...9600, note: " (IPv6 needs 1280)"),
             .mac("mac", optional: \.mac),
             .integer("rx-queues", \.rxQueues, 0...256),
@@ -151,6 +147,36 @@ extension Schema where Section == Configuration.Port {
         case 3: isHex(parts[0], 4...8) && isHex(parts[1], 2...2)
         default: false
         }
+    }
+}
+
+/// What Linux takes as an interface's name (dev_valid_name).
+private let interfaceNameRule = "1 to 15 characters, none of them a blank, \"/\" or \":\", and not \"lo\""
+
+private func isInterfaceName(_ name: String) -> Bool {
+    (1...15).contains(name.utf8.count) && name != "." && name != ".." && name != "lo"
+        && name.unicodeScalars.allSatisfy { $0.value > 0x20 && $0.value < 0x7f && $0 != "/" && $0 != ":" && $0 != "\"" }
+}
+
+extension Setting {
+    fileprivate static func ownAddresses(_ field: WritableKeyPath<Section, [IPPrefix]>) -> Setting {
+        .list("addresses", field, allowed: "own unicast addresses with their network's prefix length, such as \"10.0.1.1/24\"") { value in
+            guard case .string(let text) = value, text.contains("/"), let prefix = IPPrefix(text), !prefix.address.isMulticast, !prefix.address.isUnspecified else { return nil }
+            return prefix
+        } write: { quotedTOML($0.description) }
+    }
+}
+
+extension Schema where Section == Configuration.VLAN {
+    static var vlan: Schema {
+        Schema(settings: [
+            .text("name", \.name, required: true, allowed: interfaceNameRule) { isInterfaceName($0) },
+            .text("port", \.port, required: true, allowed: "the name of a port") { !$0.isEmpty },
+            .integer("id", \.id, required: true, 1...4094),
+            .choice("tag", \.tag),
+            .ownAddresses(\.addresses),
+            .integer("mtu", \.mtu, 0...9600, note: " (0: that of the interface below; IPv6 needs 1280)"),
+        ])
     }
 }
 

@@ -9,12 +9,21 @@ extension Assembly {
         var timers = NeighbourTimers()
         timers.reachable = UInt64(configuration.neighbours.reachable) * 1_000_000_000
         timers.multicastSolicitations = UInt8(clamping: configuration.neighbours.solicitations)
-        var router = Router(fib: fib(configuration, table: Int(RouteTables.main)), neighbours: NeighbourTable(capacity: configuration.neighbours.max, timers: timers))
+        var router = Router(
+            interfaces: InterfaceTable(capacity: max(256, ports.count + configuration.vlans.count)), fib: fib(configuration, table: Int(RouteTables.main)),
+            neighbours: NeighbourTable(capacity: configuration.neighbours.max, timers: timers))
         do {
             for (place, port) in ports.enumerated() {
                 let index = PortIndex(place)
                 try router.interfaces.add(port: index, name: port.configuration.name, mac: port.address, mtu: UInt32(port.configuration.mtu))
                 for address in port.configuration.addresses { try router.addAddress(address, port: index) }
+            }
+            for (place, vlan) in configuration.vlansFromBelow {
+                guard let below = configuration.interfaceIndex(named: vlan.port) else { continue }
+                let index = PortIndex(ports.count + place)
+                try router.interfaces.add(vlan: index, name: vlan.name, on: PortIndex(below), id: UInt16(vlan.id),
+                                          tag: vlan.tag == .dot1ad ? EtherType.qinq : EtherType.vlan, mtu: UInt32(configuration.effectiveMTU(of: vlan)))
+                for address in vlan.addresses { try router.addAddress(address, port: index) }
             }
             for number in Set(configuration.routing.routes.map(\.table)).sorted() where number != RouteTables.main {
                 try router.tables.add(UInt32(number), fib(configuration, table: number))
@@ -24,7 +33,7 @@ extension Assembly {
                 for family in rule.families { try router.tables.addRule(RoutingRule(rule, family, configuration)) }
             }
             for neighbour in configuration.routing.neighbours {
-                guard let port = configuration.portIndex(named: neighbour.port) else { continue }
+                guard let port = configuration.interfaceIndex(named: neighbour.port) else { continue }
                 try router.neighbours.addPermanent(neighbour.address, port: PortIndex(port), mac: neighbour.mac, now: 0)
             }
         } catch { throw InputError("\(configuration.file): \(error)") }
@@ -42,7 +51,7 @@ extension Assembly {
 
 extension Route {
     init(_ route: Configuration.Route, _ configuration: Configuration) {
-        func port(_ name: String?) -> PortIndex { name.flatMap { configuration.portIndex(named: $0) }.map { PortIndex($0) } ?? Router.anyPort }
+        func port(_ name: String?) -> PortIndex { name.flatMap { configuration.interfaceIndex(named: $0) }.map { PortIndex($0) } ?? Router.anyPort }
         var hops = route.nextHops.map { NextHop(port: port($0.port), gateway: $0.via, weight: UInt16($0.weight)) }
         if route.kind == .unicast, hops.isEmpty { hops = [NextHop(port: port(route.port), gateway: route.via)] }
         self.init(
@@ -63,7 +72,7 @@ extension RoutingRule {
         destination = rule.to
         mark = UInt32(rule.mark ?? 0)
         mask = rule.mark == nil ? 0 : UInt32(rule.mask)
-        ingress = rule.inputPort.map { name in configuration.portIndex(named: name).map { PortIndex($0) } ?? Router.anyPort }
+        ingress = rule.inputPort.map { name in configuration.interfaceIndex(named: name).map { PortIndex($0) } ?? Router.anyPort }
         transportProtocol = rule.transportProtocol.map { UInt8($0) }
         sourcePorts = Self.range(rule.sourcePorts)
         destinationPorts = Self.range(rule.destinationPorts)

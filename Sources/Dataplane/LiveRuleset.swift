@@ -19,7 +19,9 @@ final class LiveRuleset {
     /// - Throws: `InputError` with nft's own error text.
     init(configuration: Configuration, seed: UInt64, now: Timestamp) throws {
         file = configuration.ruleset.file
-        let interfaces = configuration.ports.enumerated().map { place, port in Interface(name: port.name, index: UInt32(place + 1)) }
+        let interfaces = configuration.interfaceNames.enumerated().map { place, name in
+            Interface(name: name, index: UInt32(place + 1), kind: place < configuration.ports.count ? "" : "vlan")
+        }
         self.interfaces = interfaces
         value = try configuration.ruleset.file.map { try LiveRuleset.load($0, interfaces) } ?? RulesetValue()
         compiled = CompiledRuleset(value, interfaces: interfaces, seed: seed, now: now)

@@ -38,7 +38,8 @@ extension Runtime {
     }
 
     private func name(_ port: PortIndex) -> String {
-        Int(port) < configurationValue.ports.count ? configurationValue.ports[Int(port)].name : ""
+        let names = configurationValue.interfaceNames
+        return Int(port) < names.count ? names[Int(port)] : ""
     }
 
     private static func ends(_ tuple: ConnectionTuple) -> (String, String) {

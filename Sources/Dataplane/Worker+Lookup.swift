@@ -171,7 +171,7 @@ extension Worker {
             let raw = lane.packets[place].unsafelyUnwrapped
             place &+= 1
             let packet = Mbuf(raw)
-            let frameLength = probe.pointee.frameLength
+            var frameLength = probe.pointee.frameLength
             let port: PortIndex
             if packet.offloadFlags.rawValue & mask == verified,
                let action = FlowProbe.acceptPlain(probe, isIPv6: isIPv6, actions: actions, generation: generation, connections: connections) {
@@ -183,6 +183,7 @@ extension Worker {
                 let found = forwardOdd(raw, probe, generation: generation, burst, tick: tick)
                 guard found >= 0 else { continue }
                 port = PortIndex(truncatingIfNeeded: found)
+                frameLength = probe.pointee.frameLength
             }
             bytes &+= frameLength
             hits[hitCount] = raw
@@ -214,10 +215,13 @@ extension Worker {
             transport: flags & Worker.transportChecksumMask == OffloadFlags.transportChecksumGood.rawValue)
         let reason = FlowProbe.judge(probe, isIPv6: isIPv6, action: action, generation: generation, verified: verified, connections: connections)
         guard reason == .none else { return refuse(packet, reason, burst) }
+        let linkLength = Int(probe.pointee.linkLength)
+        if action.pointee.flags & FlowAction.Flag.rewritesTags != 0, packet.headroom < FlowProbe.maximumTagBytes { return miss(packet, burst) }
         FlowProbe.rewrite(probe, isIPv6: isIPv6, action: action)
         FlowProbe.count(probe, isIPv6: isIPv6, tick: tick)
         let frameLength = probe.pointee.frameLength
-        if packet.length != frameLength { packet.setFrame(headroom: packet.headroom, length: frameLength) }
+        let moved = linkLength &- Int(probe.pointee.linkLength)
+        if packet.length != frameLength || moved != 0 { packet.setFrame(headroom: packet.headroom &+ moved, length: frameLength) }
         return Int(action.pointee.outputPort)
     }
 

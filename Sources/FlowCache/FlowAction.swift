@@ -23,9 +23,9 @@ import Wire
     public var trafficClassMask: UInt8 = 0
     public var trafficClassValue: UInt8 = 0
     public var flags: UInt8 = 0
-    public var reserved: UInt8 = 0
-    /// To a power of two: the index becomes an address by a shift.
-    public var reserved64: UInt64 = 0
+    /// Tags that the frame leaves with, and those tags as they will lie behind the MAC addresses.
+    public var vlanCount: UInt8 = 0
+    public var vlanTags: UInt64 = 0
 
     @inlinable public init() {}
 
@@ -40,6 +40,10 @@ import Wire
         /// The transport header changes: ports, or a checksum that covers changed addresses.
         public static let rewritesTransport: UInt8 = 8
         public static let rewritesTrafficClass: UInt8 = 16
+        /// The frame arrives or leaves with VLAN tags: the link header may change its length.
+        public static let rewritesTags: UInt8 = 32
+        /// What only the long way does.
+        public static let isNotPlain = rewritesTrafficClass | rewritesTags
     }
 
     init(_ description: FlowDescription, rewritesTransport: Bool) {
@@ -67,6 +71,9 @@ import Wire
         trafficClassMask = rewrite.trafficClassMask
         trafficClassValue = rewrite.trafficClassValue
         if trafficClassMask != 0 || trafficClassValue != 0 { flags |= Flag.rewritesTrafficClass }
+        vlanCount = min(rewrite.vlanCount, 2)
+        vlanTags = rewrite.vlanTags
+        if description.key.vlanCount != 0 || vlanCount != 0 { flags |= Flag.rewritesTags }
         if description.direction != 0 { flags |= Flag.isReply }
         if guards.checksTransportChecksum { flags |= Flag.checksTransportChecksum }
         if rewritesTransport { flags |= Flag.rewritesTransport }
@@ -119,11 +126,12 @@ struct FlowActionTable {
     private func bucket(of action: FlowAction) -> Int {
         let guards = UInt64(action.tcpFlagsMask) | UInt64(action.tcpFlagsValue) << 8 | UInt64(action.guardTrafficClassMask) << 16
             | UInt64(action.guardTrafficClassValue) << 24 | UInt64(action.trafficClassMask) << 32
-            | UInt64(action.trafficClassValue) << 40 | UInt64(action.flags) << 48
+            | UInt64(action.trafficClassValue) << 40 | UInt64(action.flags) << 48 | UInt64(action.vlanCount) << 56
         let link = UInt64(action.linkTail) | UInt64(action.outputPort) << 32 | UInt64(action.maximumLength) << 48
         var hash = action.linkHead &* 0x9e37_79b9_7f4a_7c15
         hash = (hash ^ hash >> 29 ^ link) &* 0xbf58_476d_1ce4_e5b9
         hash = (hash ^ hash >> 32 ^ guards) &* 0x94d0_49bb_1331_11eb
+        hash = (hash ^ hash >> 31 ^ action.vlanTags) &* 0x9e37_79b9_7f4a_7c15
         return Int(truncatingIfNeeded: hash >> 32) & bucketMask
     }
 

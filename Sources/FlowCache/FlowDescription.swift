@@ -14,16 +14,30 @@ import Wire
     public var destinationPort: UInt16 = 0
     public var transportProtocol: UInt8 = 0
     public var ingressPort: PortIndex = 0
-    /// VLAN tags as they arrive: VIDs only (PCP and DEI are not part of the key), 0 for none, outermost first.
+    /// VLAN tags as they arrive, 0 for none, outermost first: VIDs (PCP and DEI are not part of the key), and
+    /// `serviceTag` for a tag whose EtherType is 0x88a8.
     public var outerVLAN: UInt16 = 0
     public var innerVLAN: UInt16 = 0
     public var vlanCount: UInt8 = 0
     @inlinable public init() {}
+
+    /// Bit of `outerVLAN` and `innerVLAN`: the tag is a service tag (IEEE 802.1ad).
+    @inlinable @inline(__always) public static var serviceTag: UInt16 { 0x8000 }
+
+    /// The tags of the key as `FlowRewrite.vlanTags` has them.
+    public var vlanTags: UInt64 {
+        func tag(_ vlan: UInt16) -> UInt64 { UInt64(vlan & FlowKey.serviceTag == 0 ? EtherType.vlan : EtherType.qinq) << 16 | UInt64(vlan & 0xfff) }
+        return (vlanCount == 0 ? 0 : tag(outerVLAN) << 32 | (vlanCount == 1 ? 0 : tag(innerVLAN))).bigEndian
+    }
 }
 
 /// How a packet of the flow leaves. Fields that do not change hold the packet's own values.
 @frozen public struct FlowRewrite: Sendable {
     public var outputPort: PortIndex = 0
+    /// VLAN tags that the frame leaves with, 0 to 2.
+    public var vlanCount: UInt8 = 0
+    /// Those tags as they lie behind the MAC addresses, EtherType first, 4 bytes each; the rest 0.
+    public var vlanTags: UInt64 = 0
     public var destinationMAC = EthernetAddress.zero
     public var sourceMAC = EthernetAddress.zero
     public var source = IPAddress(ipv4: 0)

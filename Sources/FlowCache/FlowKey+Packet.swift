@@ -19,8 +19,8 @@ extension FlowKey {
         transportProtocol = parsed.transportProtocol
         ingressPort = ingress
         vlanCount = parsed.vlanCount
-        outerVLAN = vlanCount > 0 ? parsed.outerTag & 0xfff : 0
-        innerVLAN = vlanCount > 1 ? parsed.innerTag & 0xfff : 0
+        outerVLAN = vlanCount > 0 ? parsed.outerTag & 0xfff | (parsed.serviceTags & 1 == 0 ? 0 : FlowKey.serviceTag) : 0
+        innerVLAN = vlanCount > 1 ? parsed.innerTag & 0xfff | (parsed.serviceTags & 2 == 0 ? 0 : FlowKey.serviceTag) : 0
         if parsed.flags.contains(.hasPorts) {
             sourcePort = parsed.sourcePort
             destinationPort = parsed.destinationPort

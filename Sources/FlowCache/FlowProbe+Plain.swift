@@ -48,8 +48,8 @@ extension FlowProbe {
                 == guarded.load(fromByteOffset: FlowAction.guardValueOffset, as: UInt16.self) else { return nil }
         guard timeToLive > 1, probe.pointee.totalLength <= action.pointee.maximumLength else { return nil }
         let flags = action.pointee.flags
-        guard flags & (FlowAction.Flag.rewritesTrafficClass | FlowAction.Flag.checksTCPWindow) != 0 else { return action }
-        guard flags & FlowAction.Flag.rewritesTrafficClass == 0, transportProtocol == IPProtocol.tcp, let base = connections.base else { return nil }
+        guard flags & (FlowAction.Flag.isNotPlain | FlowAction.Flag.checksTCPWindow) != 0 else { return action }
+        guard flags & FlowAction.Flag.isNotPlain == 0, transportProtocol == IPProtocol.tcp, let base = connections.base else { return nil }
         let connection = isIPv6
             ? entry.assumingMemoryBound(to: FlowEntry6.self).pointee.connection : entry.assumingMemoryBound(to: FlowEntry4.self).pointee.connection
         let pair = (base + Int(connection) &* connections.stride).assumingMemoryBound(to: TCPWindowPair.self)

@@ -16,10 +16,13 @@ extension FlowProbe {
         pointer.storeBytes(of: value, toByteOffset: offset, as: UInt16.self)
     }
 
-    /// Rewrites the frame as the entry says. The link header's tags stay. `isIPv6` is the probe's own.
+    /// Rewrites the frame as the entry says. A link header with other tags ends where the old one did, so `frame` may move: the
+    /// caller has seen to `maximumTagBytes` of headroom if the action rewrites tags. `isIPv6` is the probe's own.
     @inlinable @inline(__always)
     public static func rewrite(_ probe: UnsafeMutablePointer<FlowProbe>, isIPv6: Bool, action: UnsafePointer<FlowAction>) {
         let network = probe.pointee.network
+        let flags = action.pointee.flags
+        if flags & FlowAction.Flag.rewritesTags != 0 { rewriteTags(probe, isIPv6: isIPv6, action) }
         let frame = network - Int(probe.pointee.linkLength)
         frame.storeBytes(of: action.pointee.linkHead, toByteOffset: 0, as: UInt64.self)
         frame.storeBytes(of: action.pointee.linkTail, toByteOffset: 8, as: UInt32.self)
@@ -43,7 +46,6 @@ extension FlowProbe {
             newPorts = entry.pointee.newPorts
             transportDelta = entry.pointee.transportDelta
         }
-        let flags = action.pointee.flags
         if flags & FlowAction.Flag.rewritesTransport != 0 {
             let transportProtocol = probe.pointee.transportProtocol
             if transportProtocol == IPProtocol.tcp {
@@ -61,6 +63,20 @@ extension FlowProbe {
             }
         }
         if flags & FlowAction.Flag.rewritesTrafficClass != 0 { rewriteTrafficClass(network, isIPv6: isIPv6, action) }
+    }
+
+    /// What tags can add to a frame, bytes.
+    @inlinable @inline(__always) public static var maximumTagBytes: Int { 8 }
+
+    /// The tags and the EtherType behind them, before the network header; moves the frame's start to where the MAC addresses go.
+    @inlinable @inline(never)
+    static func rewriteTags(_ probe: UnsafeMutablePointer<FlowProbe>, isIPv6: Bool, _ action: UnsafePointer<FlowAction>) {
+        let length = 14 &+ 4 &* Int(action.pointee.vlanCount)
+        probe.pointee.linkLength = UInt8(truncatingIfNeeded: length)
+        let frame = probe.pointee.frame
+        if length > 14 { frame.storeBytes(of: UInt32(truncatingIfNeeded: action.pointee.vlanTags), toByteOffset: 12, as: UInt32.self) }
+        if length > 18 { frame.storeBytes(of: UInt32(truncatingIfNeeded: action.pointee.vlanTags &>> 32), toByteOffset: 16, as: UInt32.self) }
+        store16(isIPv6 ? etherIPv6 : etherIPv4, frame, length &- 2)
     }
 
     @inlinable @inline(never)

@@ -145,7 +145,8 @@ import Wire
         if etherType != etherIPv4 && etherType != etherIPv6 {
             while etherType == etherVLAN || etherType == etherQinQ {
                 guard vlanCount < 2, length >= link &+ 32 else { return false }
-                encapsulation |= UInt32(big16(frame, link) & 0xfff) &<< (UInt32(vlanCount) &<< 4)
+                let tag = big16(frame, link) & 0xfff | (etherType == etherQinQ ? FlowKey.serviceTag : 0)
+                encapsulation |= UInt32(tag) &<< (UInt32(vlanCount) &<< 4)
                 vlanCount &+= 1
                 etherType = raw16(frame, link &+ 2)
                 link &+= 4

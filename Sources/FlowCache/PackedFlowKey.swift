@@ -13,7 +13,7 @@ import Wire
     public var address3: UInt64 = 0
     /// Bits 0 to 31 the port fields as they lie (source first), 32 to 47 ingress port, 48 to 55 protocol, 56 to 57 VLAN count.
     public var tuple: UInt64 = 0
-    /// VLAN identifiers: outer in bits 0 to 15, inner in bits 16 to 31.
+    /// VLAN tags as `FlowKey` has them: outer in bits 0 to 15, inner in bits 16 to 31.
     public var encapsulation: UInt32 = 0
     /// True for IPv6.
     public var isIPv6 = false

@@ -53,6 +53,7 @@ struct FlowRule {
         guard key.source.family == key.destination.family, rewrite.source.family == key.source.family,
             rewrite.destination.family == key.source.family, Int(key.vlanCount) <= shape.vlans
         else { throw FlowRuleRefused(reason: .shape) }
+        guard rewrite.vlanCount == key.vlanCount, rewrite.vlanTags == key.vlanTags else { throw FlowRuleRefused(reason: .vlanTags) }
         guard flow.guard.maximumLength >= ingress.mtu else { throw FlowRuleRefused(reason: .pathMTU) }
 
         raw = nt_flow_rule()
@@ -66,7 +67,8 @@ struct FlowRule {
         raw.output = output.dpdkPort
         raw.output_queue = ingress.hairpinQueue(to: output.index) ?? 0
         raw.vlan_count = key.vlanCount
-        raw.vlan = (key.outerVLAN, key.innerVLAN)
+        raw.vlan = (key.outerVLAN & 0xfff, key.innerVLAN & 0xfff)
+        raw.vlan_type = (FlowRule.tagType(key.outerVLAN), FlowRule.tagType(key.innerVLAN))
         raw.source_port = key.sourcePort
         raw.destination_port = key.destinationPort
         (raw.source_high, raw.source_low) = (key.source.high, key.source.low)
@@ -85,6 +87,8 @@ struct FlowRule {
             raw.actions |= UInt32(NT_DO_SET_TTL)
         }
     }
+
+    private static func tagType(_ vlan: UInt16) -> UInt16 { vlan & FlowKey.serviceTag == 0 ? EtherType.vlan : EtherType.qinq }
 
     private mutating func setMatch(_ flow: FlowDescription, ingress: OffloadPort, shape: OffloadShape) {
         raw.match = UInt32(NT_MATCH_PORTS | NT_MATCH_NO_FRAGMENT)

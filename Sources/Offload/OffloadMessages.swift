@@ -50,6 +50,8 @@ import Wire
     case transportProtocol
     /// More than two VLAN tags, or directions that do not mirror each other.
     case shape
+    /// Leaves with other VLAN tags than it came with.
+    case vlanTags
     /// Needs the packet's length judged: the ingress port receives longer packets than the path takes.
     case pathMTU
     /// Sets traffic class bits that no action can set.
@@ -85,6 +87,7 @@ import Wire
         case .lost: "the NIC lost its rules"
         case .transportProtocol: "neither TCP nor UDP"
         case .shape: "encapsulation or directions not supported"
+        case .vlanTags: "leaves with other VLAN tags than it came with"
         case .pathMTU: "path MTU below the ingress port's"
         case .trafficClass: "traffic class rewrite not supported"
         case .outputPort: "output port not reachable by the NIC"

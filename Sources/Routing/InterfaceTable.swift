@@ -1,4 +1,4 @@
-// The ports and their own addresses: what `ip link` and `ip address` would show.
+// The ports, the VLANs on them, and their own addresses: what `ip link` and `ip address` would show.
 //
 // Invariant: written at configuration time by the owner only. The packet path reads plain memory: `ports[index]`, a flat
 // list of addresses, and a hash table of the addresses that are ours.
@@ -15,6 +15,10 @@ import Wire
     public var isUp = false
     /// Configured at all.
     public var exists = false
+    /// The port whose frames these are: itself, or the port below a VLAN.
+    public var lower: PortIndex = 0
+    /// The tags that the port's frames carry for this interface; none for the port itself.
+    public var vlan = VLANStack()
     @inlinable init() {}
 }
 
@@ -43,6 +47,7 @@ public struct InterfaceTable: ~Copyable {
     /// All own addresses in the order of configuration.
     public private(set) var addresses: [InterfaceAddress] = []
     @usableFromInline var owned: OwnAddressTable
+    private var vlans = VLANTable()
     public static var maximumAddressesPerPort: Int { 32 }
 
     public init(capacity: Int = 256) {
@@ -67,7 +72,27 @@ public struct InterfaceTable: ~Copyable {
         ports[Int(port)].mtu = mtu
         ports[Int(port)].isUp = isUp
         ports[Int(port)].exists = true
+        ports[Int(port)].lower = port
     }
+
+    /// Names a VLAN on a port, or on a VLAN of a port: it has the MAC address of what is below.
+    /// - Parameter tag: EtherType of its tag, 0x8100 or 0x88a8.
+    public mutating func add(vlan: PortIndex, name: String, on below: PortIndex, id: UInt16, tag: UInt16, mtu: UInt32) throws(RoutingError) {
+        guard Int(below) < capacity, ports[Int(below)].exists else { throw RoutingError("VLAN \(name): there is no port \(below)") }
+        guard (1 ... 4094).contains(id) else { throw RoutingError("VLAN \(name): \(id) is no VLAN identifier") }
+        var stack = ports[Int(below)].vlan
+        guard stack.count < 2 else { throw RoutingError("VLAN \(name): a frame carries two tags at most") }
+        stack.push(id: id, type: tag)
+        let port = ports[Int(below)].lower
+        guard vlans.find(port: port, stack: stack) == nil else { throw RoutingError("VLAN \(name): there is another one with these tags on port \(self.name(of: port))") }
+        try add(port: vlan, name: name, mac: ports[Int(below)].mac, mtu: mtu)
+        ports[Int(vlan)].lower = port
+        ports[Int(vlan)].vlan = stack
+        vlans.insert(port: port, stack: stack, interface: vlan)
+    }
+
+    /// The interface of frames that arrive on the port with these tags; nil if none is configured.
+    public func interface(on port: PortIndex, tagged stack: VLANStack) -> PortIndex? { vlans.find(port: port, stack: stack) }
 
     public mutating func setUp(_ isUp: Bool, port: PortIndex) {
         guard Int(port) < capacity else { return }

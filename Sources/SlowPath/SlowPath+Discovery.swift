@@ -22,8 +22,7 @@ extension SlowPath {
         link.destination = message.senderMAC
         link.source = answer.senderMAC
         room.length = answer.build(into: room, link: link)
-        guard room.length > 0 else { return .dropped(.noBuffer) }
-        outbox.commit(room, to: transit.ingress)
+        guard room.length > 0, emit(room, by: transit.ingress) else { return .dropped(.noBuffer) }
         statistics.answered &+= 1
         return .delivered
     }

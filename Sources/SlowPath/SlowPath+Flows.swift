@@ -48,6 +48,8 @@ extension SlowPath {
         flow.guard.trafficClassValue = transit.arrivalTrafficClass & walk.pointee.trafficClassMask
         flow.guard.maximumLength = UInt16(clamping: transit.pathMTU)
         flow.rewrite.outputPort = transit.egress
+        flow.rewrite.vlanCount = transit.departureTags.count
+        flow.rewrite.vlanTags = transit.departureTags.bytes
         flow.rewrite.destinationMAC = transit.packet.loadMAC(0)
         flow.rewrite.sourceMAC = transit.packet.loadMAC(6)
         flow.rewrite.source = parsed.sourceAddress

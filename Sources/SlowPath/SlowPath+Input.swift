@@ -13,13 +13,14 @@ extension SlowPath {
         guard defect == .none else { return .dropped(defect) }
         transit.context.packetType = packetType(transit)
         if let ended = runLinkHook(.ingress, &transit) { return ended }
+        transit.arrivalKey = FlowKey(parsed: transit.parsed, ingress: transit.ingress)
+        if let ended = enterVLAN(&transit) { return ended }
         guard transit.context.packetType != PacketType.otherHost else { return .dropped(.notForUs) }
         guard transit.parsed.family != nil else {
             return transit.parsed.etherType == EtherType.arp ? receiveARP(&transit) : .dropped(.unknownEtherType)
         }
         trimPadding(&transit)
         if let ended = checkHopByHop(transit) { return ended }
-        transit.arrivalKey = FlowKey(parsed: transit.parsed, ingress: transit.ingress)
         transit.arrivalTCPFlags = transit.parsed.tcpFlags
         transit.arrivalTrafficClass = transit.parsed.trafficClass
         if let ended = runHook(.prerouting, &transit) { return ended }

@@ -28,6 +28,12 @@ extension SlowPath {
     private mutating func send(_ transit: inout Transit, to mac: EthernetAddress) -> Disposition {
         writeLinkHeader(transit.packet, to: mac, port: transit.egress)
         if let ended = runLinkHook(.egress, &transit) { return ended }
+        let stack = router.interfaces[transit.egress].vlan
+        if stack.count > 0 {
+            transit.departureTags = stack
+            guard leaveVLAN(&transit.context.packet, &transit.egress) else { return .dropped(.noBuffer) }
+            if let ended = runLinkHook(.egress, &transit) { return ended }
+        }
         return handOut(transit)
     }
 
@@ -101,7 +107,6 @@ extension SlowPath {
             room.length = message.build(into: room, link: LinkHeader(destination: isProbe ? event.mac : NeighbourMessage.groupMAC(group), source: own))
         }
         guard room.length > 0 else { return }
-        outbox.commit(room, to: event.port)
-        statistics.generated &+= 1
+        if emit(room, by: event.port) { statistics.generated &+= 1 } else { statistics.count(.noBuffer) }
     }
 }

@@ -97,7 +97,7 @@ extension SlowPath {
         let port = request.device != PacketContext.noInterface ? request.device : result?.port ?? Transit.noPort
         guard router.interfaces[port].exists else { return statistics.count(.portDown) }
         guard request.hasAddress else {
-            outbox.commit(packet, to: port)
+            if !emit(packet, by: port) { statistics.count(.noBuffer) }
             return
         }
         var copy = Transit(packet: packet, ingress: transit.ingress, now: transit.context.now, isInPlace: false)

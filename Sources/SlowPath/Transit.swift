@@ -31,6 +31,8 @@ struct Transit {
     var isInPlace: Bool
     /// The flow's key as the packet arrived, before any rewriting; nil if its kind is never cached.
     var arrivalKey: FlowKey?
+    /// The tags that the packet leaves with.
+    var departureTags = VLANStack()
     /// What the headers were on arrival, for the guards.
     var arrivalTCPFlags: UInt8 = 0
     var arrivalTrafficClass: UInt8 = 0

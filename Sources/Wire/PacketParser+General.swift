@@ -15,6 +15,7 @@ extension PacketParser {
             guard packet.length >= offset + 4 else { return .vlanTruncated }
             let tag = packet.load16(offset)
             if parsed.vlanCount == 0 { parsed.outerTag = tag } else { parsed.innerTag = tag }
+            if etherType == EtherType.qinq { parsed.serviceTags |= 1 << parsed.vlanCount }
             parsed.vlanCount += 1
             etherType = packet.load16(offset + 2)
             offset += 4

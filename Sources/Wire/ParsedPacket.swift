@@ -79,6 +79,8 @@ public enum TCPFlags {
     public var vlanCount: UInt8 = 0
     public var outerTag: UInt16 = 0
     public var innerTag: UInt16 = 0
+    /// Which of the tags are service tags (EtherType 0x88a8): bit 0 the outer, bit 1 the inner.
+    public var serviceTags: UInt8 = 0
     /// Offset of the network header, equal to the length of the link header with its tags.
     public var networkOffset: UInt16 = 0
     /// nil unless the frame carries a well-formed IPv4 or IPv6 header.

@@ -18,7 +18,7 @@ struct Check: ParsableCommand {
             do throws(ConfigurationError) {
                 let configuration = try Configuration.load(file: file.config)
                 report.findings += configuration.warnings.map { Finding(severity: "warning", file: configuration.file, line: nil, key: nil, message: $0) }
-                if let ruleset = configuration.ruleset.file { report.check(ruleset: ruleset, ports: configuration.ports.map(\.name)) }
+                if let ruleset = configuration.ruleset.file { report.check(ruleset: ruleset, ports: configuration.interfaceNames) }
             } catch {
                 report.findings += error.problems.map { Finding(severity: "error", file: $0.file, line: $0.line, key: $0.key.isEmpty ? nil : $0.key, message: $0.message) }
                 report.ok = false

@@ -19,7 +19,7 @@ struct MessageCase: CustomTestStringConvertible, Sendable {
         // Unknown keys and tables
         MessageCase("mutu = 1500", "test.toml:4: port.mutu: unknown key (did you mean \"mtu\"?); [[port]] takes name, device, addresses, mtu, mac, rx-queues, tx-queues, rx-descriptors, tx-descriptors, promiscuous, emulate-offload"),
         MessageCase("[eal]\nmain_core = 0", "test.toml:5: eal.main_core: unknown key (did you mean \"main-core\"?); [eal] takes main-core, slow-path-core, worker-cores, share-cores, huge-pages, memory-mb, numa, arguments"),
-        MessageCase("[rulset]\nfile = \"x\"", "test.toml:4: rulset: unknown key (did you mean \"ruleset\"?); the file takes seed, eal, worker, port, routing, ruleset, flow-cache, conntrack, reassembly, neighbours, icmp, offload, control, log"),
+        MessageCase("[rulset]\nfile = \"x\"", "test.toml:4: rulset: unknown key (did you mean \"ruleset\"?); the file takes seed, eal, worker, port, vlan, routing, ruleset, flow-cache, conntrack, reassembly, neighbours, icmp, offload, control, log"),
         MessageCase("[conntrack.timeout]\nquic = 3", "test.toml:5: conntrack.timeout.quic: unknown key; [conntrack.timeout] takes tcp-syn-sent, tcp-syn-recv, tcp-established, tcp-fin-wait, tcp-close-wait, tcp-last-ack, tcp-time-wait, tcp-close, tcp-max-retrans, tcp-unacknowledged, udp, udp-stream, icmp, icmpv6, generic"),
         // Wrong types
         MessageCase("[eal]\nmain-core = \"0\"", "test.toml:5: eal.main-core: is a string (\"0\"); must be an integer from 0 to 1023"),
@@ -65,6 +65,18 @@ struct MessageCase: CustomTestStringConvertible, Sendable {
         MessageCase("[[port]]\nname = \"a name\"\ndevice = \"net_null1\"", "test.toml:5: port.name: \"a name\" is not allowed; must be 1 to 15 characters, none of them a blank, \"/\" or \":\", and not \"lo\""),
         MessageCase("[[port]]\nname = \"r1\"\ndevice = \"eth0\"", "test.toml:6: port.device: \"eth0\" is not allowed; must be a PCI address such as \"0000:3b:00.0\" or a virtual device such as \"net_af_packet0,iface=eth0\""),
         MessageCase("[[port]]\nname = \"r1\"\ndevice = \"3b:00.9\"", "test.toml:6: port.device: \"3b:00.9\" is not allowed; must be a PCI address such as \"0000:3b:00.0\" or a virtual device such as \"net_af_packet0,iface=eth0\""),
+        // VLANs
+        MessageCase("[[vlan]]\nname = \"v\"\nport = \"r0\"", "test.toml:4: vlan.id: missing; each [[vlan]] needs one"),
+        MessageCase("[[vlan]]\nname = \"v\"\nport = \"r0\"\nid = 4095", "test.toml:7: vlan.id: 4095 is not allowed; must be an integer from 1 to 4094"),
+        MessageCase("[[vlan]]\nname = \"v\"\nport = \"r9\"\nid = 5", "test.toml:6: vlan.port: there is no port \"r9\" (did you mean \"r0\"?); must be \"r0\" or \"v\""),
+        MessageCase("[[vlan]]\nname = \"r0\"\nport = \"r0\"\nid = 5", "test.toml:5: vlan.name: \"r0\" is the name of the interface in line 2 as well; each interface needs a name of its own"),
+        MessageCase("[[vlan]]\nname = \"v\"\nport = \"r0\"\nid = 5\n[[vlan]]\nname = \"w\"\nport = \"r0\"\nid = 5", "test.toml:11: vlan.id: VLAN 5 on \"r0\" is given in line 7 as well; a frame goes to one interface"),
+        MessageCase("[[vlan]]\nname = \"v\"\nport = \"r0\"\nid = 5\nmtu = 1600", "test.toml:8: vlan.mtu: 1600 is more than the 1500 of \"r0\" below; must be 0 or at most 1500"),
+        MessageCase("[[vlan]]\nname = \"v\"\nport = \"r0\"\nid = 5\nmtu = 100", "test.toml:8: vlan.mtu: 100 is not allowed; must be 0 (that of the interface below) or at least 576"),
+        MessageCase("[[vlan]]\nname = \"v\"\nport = \"r0\"\nid = 5\ntag = \"vlan\"", "test.toml:8: vlan.tag: \"vlan\" is not allowed; must be one of \"802.1q\" or \"802.1ad\""),
+        MessageCase(
+            "[[vlan]]\nname = \"a\"\nport = \"r0\"\nid = 5\n[[vlan]]\nname = \"b\"\nport = \"a\"\nid = 6\n[[vlan]]\nname = \"c\"\nport = \"b\"\nid = 7",
+            "test.toml:14: vlan.port: \"b\" is a VLAN on a VLAN already; a frame carries two tags at most"),
         // Routes
         MessageCase("[[routing.route]]\nvia = \"10.0.0.2\"\nport = \"r0\"", "test.toml:4: routing.route.to: missing; each [[routing.route]] needs one"),
         MessageCase("[[routing.route]]\nto = \"10.1.2.3/16\"\nport = \"r0\"", "test.toml:5: routing.route.to: \"10.1.2.3/16\" is not allowed (bits are set behind the prefix: did you mean \"10.1.0.0/16\"?); must be a network such as \"10.0.0.0/8\", \"fd00::/16\" or \"0.0.0.0/0\""),

@@ -29,6 +29,7 @@ import Testing
         let ports = configuration.ports
         configuration.file = ""
         configuration.ports = []
+        configuration.vlans = []
         configuration.routing.routes = []
         configuration.routing.rules = []
         configuration.routing.neighbours = []

@@ -8,6 +8,16 @@ import Wire
 
 @testable import SlowPath
 
+/// A VLAN for the harness, with a /24 of its own.
+struct VLAN {
+    var name: String
+    var below: PortIndex
+    var id: UInt16
+    var tag = EtherType.vlan
+    var network: UInt32
+    var mtu: UInt32 = 1500
+}
+
 struct SlowPathHarness: ~Copyable {
     var path: SlowPath
     var now: Timestamp = 1_000_000_000
@@ -16,7 +26,8 @@ struct SlowPathHarness: ~Copyable {
 
     static let macs: [UInt64] = [0x0200_0000_0a01, 0x0200_0000_0b01]
 
-    init(ruleset: RulesetValue = RulesetValue(), cachesFlows: Bool = true) {
+    /// - Parameter vlans: further interfaces behind r0 and r1, in this order; host 2 of each network is known.
+    init(ruleset: RulesetValue = RulesetValue(), cachesFlows: Bool = true, vlans: [VLAN] = []) {
         let layout = FlowCacheConfiguration(ipv4Capacity: 1024, ipv6Capacity: 1024, seed: 1)
         cacheMemory = .allocate(byteCount: FlowCache.memoryRequired(layout), alignment: 128)
         var tracking = TrackerConfiguration()
@@ -26,8 +37,8 @@ struct SlowPathHarness: ~Copyable {
         settings.icmpErrorsPerSecond = 0
         path = SlowPath(
             settings: settings, tracker: ConnectionTracker(configuration: tracking, seed: 1), flows: FlowCache(memory: cacheMemory, configuration: layout),
-            ruleset: CompiledRuleset(ruleset, interfaces: [Interface(name: "r0", index: 1), Interface(name: "r1", index: 2)], seed: 1),
-            router: Self.router(), reassembler: Reassembler())
+            ruleset: CompiledRuleset(ruleset, interfaces: (["r0", "r1"] + vlans.map(\.name)).enumerated().map { Interface(name: $1, index: UInt32($0 + 1)) }, seed: 1),
+            router: Self.router(vlans), reassembler: Reassembler())
     }
 
     deinit {
@@ -37,7 +48,7 @@ struct SlowPathHarness: ~Copyable {
 
     /// 10.0.1.0/24 and fd00:1::/64 behind r0, 10.0.2.0/24 and fd00:2::/64 behind r1; hosts 2 and 3 of each are known; the
     /// default routes go to host 2 behind r1.
-    private static func router() -> Router {
+    private static func router(_ vlans: [VLAN]) -> Router {
         var router = Router()
         do {
             for port in 0 ..< 2 {
@@ -54,6 +65,13 @@ struct SlowPathHarness: ~Copyable {
             try router.addRoute(Route(destination: IPPrefix(address: IPAddress(ipv4: 0), length: 0), nextHops: [NextHop(port: 1, gateway: IPAddress(ipv4: 0x0a00_0202))]))
             try router.addRoute(Route(destination: IPPrefix(address: IPAddress(ipv6High: 0, low: 0), length: 0),
                                       nextHops: [NextHop(port: 1, gateway: IPAddress(ipv6High: 0xfd00_0002_0000_0000, low: 2))]))
+            for (place, vlan) in vlans.enumerated() {
+                let index = PortIndex(2 + place)
+                try router.interfaces.add(vlan: index, name: vlan.name, on: vlan.below, id: vlan.id, tag: vlan.tag, mtu: vlan.mtu)
+                try router.addAddress(IPPrefix(address: IPAddress(ipv4: vlan.network | 1), length: 24), port: index)
+                let mac = EthernetAddress(rawValue: router.interfaces[index].mac.rawValue & ~0xff | 2)
+                try router.neighbours.addPermanent(IPAddress(ipv4: vlan.network | 2), port: index, mac: mac, now: 0)
+            }
         } catch { preconditionFailure("\(error)") }
         return router
     }

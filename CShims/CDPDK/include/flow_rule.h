@@ -63,7 +63,8 @@ struct nt_flow_rule {
 	uint8_t traffic_class_mask, traffic_class_value;
 	uint8_t match_ttl, set_ttl;
 	uint8_t set_traffic_class; // NT_DO_SET_DSCP
-	uint16_t vlan[2];          // VIDs, outermost first
+	uint16_t vlan[2];          // VIDs, outermost first; the frame's priority must be 0
+	uint16_t vlan_type[2];     // EtherTypes of the tags: 0x8100 or 0x88a8
 	uint16_t source_port, destination_port;
 	uint16_t set_source_port, set_destination_port;
 	uint16_t output, output_queue;
