@@ -56,6 +56,8 @@ extension FlowDescription {
         flow.rewrite.destination = key.destination
         flow.rewrite.sourcePort = key.sourcePort
         flow.rewrite.destinationPort = key.destinationPort
+        flow.rewrite.vlanCount = key.vlanCount
+        flow.rewrite.vlanTags = key.vlanTags
         flow.guard.maximumLength = 1500
         return flow
     }
@@ -79,6 +81,8 @@ func key(_ number: UInt32, ipv6: Bool = false, transportProtocol: UInt8 = IPProt
 /// A frame to build and to change; 256 bytes of room before it.
 final class Frame {
     let memory: UnsafeMutableRawPointer
+    /// Where the frame begins in `memory`.
+    var start = 256
     var length: Int
     init(_ bytes: [UInt8]) {
         memory = .allocate(byteCount: 65536 + 256, alignment: 64)
@@ -87,8 +91,8 @@ final class Frame {
         length = bytes.count
     }
     deinit { memory.deallocate() }
-    var buffer: PacketBuffer { PacketBuffer(start: memory + 256, length: length, headroom: 256, tailroom: 65536 - length) }
-    var bytes: [UInt8] { [UInt8](UnsafeRawBufferPointer(start: memory + 256, count: length)) }
+    var buffer: PacketBuffer { PacketBuffer(start: memory + start, length: length, headroom: start, tailroom: 65536 - length) }
+    var bytes: [UInt8] { [UInt8](UnsafeRawBufferPointer(start: memory + start, count: length)) }
 }
 
 func big16(_ value: Int) -> [UInt8] { [UInt8(truncatingIfNeeded: value >> 8), UInt8(truncatingIfNeeded: value)] }
@@ -128,7 +132,10 @@ struct Packet {
 
     func frame(destinationMAC: UInt64 = 0x0200_0000_0a01) -> Frame {
         var bytes = (0..<6).map { UInt8(truncatingIfNeeded: destinationMAC >> (40 - 8 * $0)) } + [2, 0, 0, 0, 0x0c, 1]
-        for vlan in 0..<Int(key.vlanCount) { bytes += (vlan == 0 && key.vlanCount == 2 ? [0x88, 0xa8] : [0x81, 0]) + big16(Int(vlan == 0 ? key.outerVLAN : key.innerVLAN)) }
+        for vlan in 0..<Int(key.vlanCount) {
+            let tag = vlan == 0 ? key.outerVLAN : key.innerVLAN
+            bytes += (tag & FlowKey.serviceTag == 0 ? [0x81, 0] : [0x88, 0xa8]) + big16(Int(tag & 0xfff))
+        }
         let transport = self.transport
         if key.source.family == .ipv4 {
             let header = 20 + options.count

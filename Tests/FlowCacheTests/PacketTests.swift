@@ -23,7 +23,7 @@ import Wire
                     if transportProtocol == IPProtocol.icmpv6 { key.destinationPort = 129 << 8 }
                     if [IPProtocol.gre, IPProtocol.esp, 200].contains(transportProtocol) { (key.sourcePort, key.destinationPort) = (0, 0) }
                     key.vlanCount = UInt8(vlans)
-                    if vlans > 0 { key.outerVLAN = 100 }
+                    if vlans > 0 { key.outerVLAN = vlans == 2 ? 100 | FlowKey.serviceTag : 100 }
                     if vlans > 1 { key.innerVLAN = 4000 }
                     keys.append(key)
                 }
@@ -94,6 +94,7 @@ import Wire
             verified: VerifiedChecksums(network: false, transport: false), connections: ConnectionRecords(base: nil, stride: 0))
         #expect(reason == .none)
         FlowProbe.rewrite(probe, isIPv6: isIPv6, action: action)
+        frame.start = probe.pointee.frame - frame.memory
         frame.length = probe.pointee.frameLength
     }
 
@@ -125,6 +126,15 @@ import Wire
                 flow.rewrite.trafficClassMask = 0xfc
                 flow.rewrite.trafficClassValue = 0x28
             }
+            var leaving = key
+            switch round % 4 {
+            case 0: break
+            case 1: (leaving.vlanCount, leaving.outerVLAN, leaving.innerVLAN) = (0, 0, 0)
+            case 2: (leaving.vlanCount, leaving.outerVLAN, leaving.innerVLAN) = (1, 7 | FlowKey.serviceTag, 0)
+            default: (leaving.vlanCount, leaving.outerVLAN, leaving.innerVLAN) = (2, 7, 4094)
+            }
+            flow.rewrite.vlanCount = leaving.vlanCount
+            flow.rewrite.vlanTags = leaving.vlanTags
             packet.udpWithoutChecksum = key.transportProtocol == IPProtocol.udp && !ipv6 && round % 5 == 0
             let frame = packet.frame()
             try forward(flow, frame)
@@ -134,6 +144,7 @@ import Wire
             expected.key.destination = flow.rewrite.destination
             expected.key.sourcePort = flow.rewrite.sourcePort
             expected.key.destinationPort = flow.rewrite.destinationPort
+            (expected.key.vlanCount, expected.key.outerVLAN, expected.key.innerVLAN) = (leaving.vlanCount, leaving.outerVLAN, leaving.innerVLAN)
             expected.timeToLive -= 1
             expected.trafficClass = expected.trafficClass & ~flow.rewrite.trafficClassMask | flow.rewrite.trafficClassValue
             expected.padding = 0

@@ -80,6 +80,7 @@ import Wire
         vary { $0.ingressPort = 3 }
         vary { $0.vlanCount = 1 }
         vary { $0.vlanCount = 1; $0.outerVLAN = 5 }
+        vary { $0.vlanCount = 1; $0.outerVLAN = 5 | FlowKey.serviceTag }
         vary { $0.vlanCount = 2; $0.outerVLAN = 5; $0.innerVLAN = 6 }
         vary { $0.vlanCount = 2; $0.outerVLAN = 6; $0.innerVLAN = 5 }
         for (number, variant) in variants.enumerated() {

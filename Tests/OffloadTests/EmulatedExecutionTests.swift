@@ -9,7 +9,7 @@ import Wire
 extension OffloadSuite {
     @Test(arguments: [(4, 6), (4, 17), (6, 6), (6, 17)] as [(UInt8, UInt8)], [true, false])
     func carriesBothDirectionsByteExact(_ kind: (UInt8, UInt8), nat: Bool) throws {
-        for vlans: [UInt16] in [[], [0x6007], [100, 0x2200]] {
+        for vlans: [UInt16] in [[], [7], [100, 0x200]] {
             try withBench { bench in
                 let flow = TestFlow(family: kind.0, transportProtocol: kind.1, nat: nat, vlans: vlans)
                 #expect(bench.pass(flow.original.bytes).software == [flow.original.bytes], "no rule yet")
@@ -23,6 +23,18 @@ extension OffloadSuite {
                 #expect(back.sent == [flow.replyOut.bytes])
                 #expect(back.software.isEmpty)
             }
+        }
+    }
+
+    @Test func leavesATagWithAPriorityToSoftware() throws {
+        try withBench { bench in
+            let flow = TestFlow(vlans: [7])
+            #expect(bench.manager.offer(flow.candidate))
+            bench.run()
+            var frame = flow.original
+            frame.vlans = [0x6007]
+            #expect(bench.pass(frame.bytes).software == [frame.bytes])
+            #expect(bench.pass(flow.original.bytes).software.isEmpty)
         }
     }
 

@@ -117,6 +117,7 @@ extension OffloadSuite {
                 (.shape, refusal { $0.original.key.vlanCount = 3 }),
                 (.shape, refusal { $0.reply.key.sourcePort = 1 }),
                 (.shape, refusal { $0.original.guard.tcpFlagsValue = 2 }),
+                (.vlanTags, refusal { ($0.original.rewrite.vlanCount, $0.original.rewrite.vlanTags) = (1, 0x0700_0081) }),
                 (.trafficClass, refusal { $0.reply.rewrite.trafficClassMask = 3 }),
             ]
             for (reason, got) in wanted { #expect(got == reason) }

@@ -146,6 +146,8 @@ struct TestFlow {
         flow.key.vlanCount = UInt8(came.vlans.count)
         flow.key.outerVLAN = came.vlans.first.map { $0 & 0xfff } ?? 0
         flow.key.innerVLAN = came.vlans.count > 1 ? came.vlans[1] & 0xfff : 0
+        flow.rewrite.vlanCount = flow.key.vlanCount
+        flow.rewrite.vlanTags = flow.key.vlanTags
         flow.rewrite.outputPort = output
         flow.rewrite.sourceMAC = EthernetAddress(rawValue: leaves.sourceMAC)
         flow.rewrite.destinationMAC = EthernetAddress(rawValue: leaves.destinationMAC)
