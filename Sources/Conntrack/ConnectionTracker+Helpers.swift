@@ -9,7 +9,7 @@ extension ConnectionTracker {
     /// `ct helper set`: before confirmation, once, and only for the helper's own protocol.
     public mutating func assignHelper(_ index: UInt32, _ helper: ConnectionHelper) {
         let connection = self.connection(index)
-        guard !connection.pointee.isConfirmed, connection.pointee.helper == 0, connection.pointee.transportProtocol == helper.transportProtocol else { return }
+        guard !connection.pointee.isConfirmed, connection.pointee.helper == 0, helper.reads(connection.pointee.transportProtocol, connection.pointee.original.family) else { return }
         guard let state = helpers.allocate() else {
             statistics.helperPoolFull &+= 1
             return
@@ -75,6 +75,8 @@ extension ConnectionTracker {
         switch ConnectionHelper(rawValue: connection.pointee.helper) {
         case .ftp: if !readFTP(&packet, &parsed, tracking, now: now) { return .helperRefused }
         case .tftp: if !readTFTP(packet, parsed, tracking, now: now) { return .helperRefused }
+        case .sip: if !readSIP(&packet, &parsed, tracking, now: now) { return .helperRefused }
+        case .pptp: readPPTP(&packet, &parsed, tracking, now: now)
         case nil: break
         }
         if isShifted { shiftSequence(packet, parsed, helpers.states[Int(connection.pointee.helperState)], tracking.direction) }
@@ -123,16 +125,30 @@ extension ConnectionTracker {
         connection.pointee.status.insert(.expected)
         connection.pointee.master = expectation.master
         connection.pointee.mark = pool[Int(expectation.master)].mark
-        guard expectation.followsMaster else { return }
+        if expectation.isPermanent, let helper = ConnectionHelper(rawValue: pool[Int(expectation.master)].helper) { assignHelper(index, helper) }
         let known = pool[Int(expectation.master)].tuple(expectation.direction.opposite)
-        setUpNAT(index, .source, range: NATRange(known.destination), now: now)
-        setUpNAT(index, .destination, range: NATRange(known.source).ports(expectation.savedPort), now: now)
+        switch expectation.translation {
+        case .none:
+            if connection.pointee.transportProtocol == IPProtocol.gre { removeOtherCall(expectation) }
+        case .master:
+            setUpNAT(index, .source, range: NATRange(known.destination), now: now)
+            setUpNAT(index, .destination, range: NATRange(known.source).ports(expectation.savedPort), now: now)
+        case .pptp:
+            removeOtherCall(expectation)
+            let source = NATRange(known.destination), destination = NATRange(known.source)
+            let isOriginal = expectation.direction == .original
+            setUpNAT(index, .source, range: isOriginal ? source.ports(expectation.savedPort) : source, now: now)
+            setUpNAT(index, .destination, range: isOriginal ? destination : destination.ports(expectation.savedPort), now: now)
+        case .sip:
+            setUpSIPNAT(expectation, index, known, now: now)
+        }
     }
 
     /// Gives back what a connection held beside its record.
     mutating func releaseHelper(_ index: UInt32) {
         let connection = pool + Int(index)
         if connection.pointee.hasExpectations { expectations.removeAll(of: index, hash) }
+        if connection.pointee.helper == ConnectionHelper.pptp.rawValue { endCalls(index) }
         guard connection.pointee.helperState != Connection.none else { return }
         helpers.free(connection.pointee.helperState)
         connection.pointee.helperState = Connection.none
@@ -145,11 +161,32 @@ extension ConnectionTracker {
     mutating func replace(
         _ packet: inout PacketBuffer, _ parsed: inout ParsedPacket, _ tracking: Tracking, at offset: Int, count: Int, with bytes: PayloadText
     ) -> Bool {
+        let sequence = packet.load32(Int(parsed.transportOffset) + 4)
+        guard ConnectionTracker.replace(&packet, &parsed, at: offset, count: count, with: bytes) else { return false }
+        noteShift(tracking, by: Int32(bytes.count - count), at: sequence)
+        return true
+    }
+
+    /// The payload of a segment at `sequence` grew by `change` bytes.
+    func noteShift(_ tracking: Tracking, by change: Int32, at sequence: UInt32) {
+        guard change != 0 else { return }
+        let connection = pool + Int(tracking.connection)
+        connection.pointee.status.insert(.sequenceAdjust)
+        let state = helpers.states + Int(connection.pointee.helperState)
+        if tracking.direction == .original {
+            state.pointee.original.grow(by: change, at: sequence)
+        } else {
+            state.pointee.reply.grow(by: change, at: sequence)
+        }
+    }
+
+    /// Replaces bytes of a TCP or UDP payload; lengths and checksums follow. A UDP datagram without checksum stays without.
+    /// - Returns: false if the packet has no room.
+    static func replace(_ packet: inout PacketBuffer, _ parsed: inout ParsedPacket, at offset: Int, count: Int, with bytes: PayloadText) -> Bool {
         let change = bytes.count - count
         let end = Int(parsed.networkOffset) + Int(parsed.networkLength)
         // Padding behind the packet is given up with it.
         guard change <= packet.tailroom + (packet.length - end), Int(parsed.networkLength) + change <= 65535 else { return false }
-        let sequence = packet.load32(Int(parsed.transportOffset) + 4)
         (packet.start + offset + bytes.count).copyMemory(from: packet.start + offset + count, byteCount: end - offset - count)
         bytes.copy(to: packet.start + offset)
         packet.tailroom -= end + change - packet.length
@@ -162,17 +199,12 @@ extension ConnectionTracker {
             packet.store16(UInt16(Int(parsed.networkLength) + change - 40), at: networkOffset + 4)
         }
         parsed.networkLength = UInt32(Int(parsed.networkLength) + change)
-        Checksum.fillTransport(packet, parsed)
-        if change != 0 {
-            let connection = pool + Int(tracking.connection)
-            connection.pointee.status.insert(.sequenceAdjust)
-            let state = helpers.states + Int(connection.pointee.helperState)
-            if tracking.direction == .original {
-                state.pointee.original.grow(by: Int32(change), at: sequence)
-            } else {
-                state.pointee.reply.grow(by: Int32(change), at: sequence)
-            }
+        if parsed.transportProtocol == IPProtocol.udp {
+            let transport = Int(parsed.transportOffset)
+            packet.store16(UInt16(truncatingIfNeeded: parsed.transportLength), at: transport + 4)
+            if packet.load16(transport + 6) == 0 { return true }
         }
+        Checksum.fillTransport(packet, parsed)
         return true
     }
 

@@ -179,6 +179,11 @@ extension ConnectionTracker {
                 default: (minimum, size) = (1024, 64512)
                 }
             }
+        case IPProtocol.gre:
+            // Without a master it is no tunnel of PPTP, and keeps what it has.
+            guard connection.pointee.status.contains(.expected) else { return }
+            minimum = range.flags.contains(.ports) ? UInt32(range.minimumPort) : 1
+            size = range.flags.contains(.ports) ? UInt32(max(range.maximumPort, range.minimumPort)) - minimum + 1 : 65535
         default:
             return
         }

@@ -33,7 +33,8 @@ extension ConnectionTracker {
         } else if parsed.transportProtocol == IPProtocol.icmpv6 && family == .ipv6 {
             if let result = trackICMPv6Error(packet, parsed, zone: zone, verifies: verifies, now: now) { return result }
         }
-        guard let tuple = ConnectionTracker.tuple(packet, parsed, family) else { return invalid(.badHeader) }
+        guard var tuple = ConnectionTracker.tuple(packet, parsed, family) else { return invalid(.badHeader) }
+        if tuple.transportProtocol == IPProtocol.gre { tuple.sourcePort = greKeys.sourceKey(tuple) }
         // A packet that reopens a closed connection is looked up again, once: the old connection is gone then.
         for _ in 0..<2 {
             var tracking = Tracking()
@@ -169,7 +170,10 @@ extension ConnectionTracker {
             tuple.destinationPort = packet.load16(offset)
         case IPProtocol.gre:
             // Of version 1 (PPTP) only PPP is known (gre_pkt_to_tuple).
-            guard length >= 4, packet.load16(offset) & 7 != 1 || packet.load16(offset + 2) == 0x880b else { return false }
+            guard length >= 4 else { return false }
+            guard packet.load16(offset) & 7 == 1 else { return true }
+            guard packet.load16(offset + 2) == 0x880b, length >= 8 else { return false }
+            tuple.destinationPort = packet.load16(offset + 6)
         default:
             break
         }

@@ -33,6 +33,7 @@ public struct ConnectionTracker: ~Copyable {
     let policies: UnsafeMutablePointer<ConnectionTimeouts>
     var expectations = ExpectationTable()
     var helpers = HelperPool()
+    var greKeys = GREKeys()
     private let ownedMemory: UnsafeMutableRawPointer?
 
     var freeHead = Connection.none

@@ -49,7 +49,12 @@ extension ConnectionTracker {
     func trackGRE(_ parsed: ParsedPacket, _ index: UInt32, _ tracking: Tracking, now: Timestamp) -> TrackerVerdict {
         let connection = pool + Int(index)
         let isStream = connection.pointee.status.contains(.seenReply)
-        let timeouts = timeouts(connection).pointee
+        var timeouts = timeouts(connection).pointee
+        if connection.pointee.status.contains(.expected) {
+            // A tunnel of PPTP (PPTP_GRE_TIMEOUT, PPTP_GRE_STREAM_TIMEOUT).
+            timeouts.gre = 600
+            timeouts.greStream = 18_000
+        }
         refresh(index, tracking.direction, seconds: isStream ? timeouts.greStream : timeouts.gre, bytes: parsed.networkLength, now: now)
         if isStream && !connection.pointee.status.contains(.natClash) { connection.pointee.status.insert(.assured) }
         return .accept

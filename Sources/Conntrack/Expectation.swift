@@ -16,15 +16,32 @@ import Wire
     public var master = Connection.none
     public var masterGeneration: UInt32 = 0
     public var deadline: Timestamp = 0
-    /// Translate the connection as its master is.
-    var followsMaster = false
-    /// The port that the announcing end really listens on.
+    /// How the connection is translated.
+    var translation = ExpectationNAT.none
+    /// The address and the port (or call ID) that the announcing end really listens on.
+    var savedAddress = IPAddress(ipv4: 0)
     var savedPort: UInt16 = 0
+    /// The source port has to be the tuple's as well.
+    var checksSourcePort = false
+    /// What it is for, as its helper counts: each purpose has a limit of its own.
+    var purpose: UInt8 = 0
+    /// Stays when a connection has fulfilled it, and gives that one its master's helper.
+    var isPermanent = false
+    /// Lets nothing in yet.
+    var isInactive = false
     /// Direction that the expected connection has, seen from its master's.
     var direction = ConnectionDirection.original
     var order: UInt64 = 0
     var isUsed = false
     var next = Connection.none
+}
+
+/// How an expected connection is translated: by its helper's manner.
+@frozen public enum ExpectationNAT: UInt8, Sendable {
+    case none
+    /// As its master is, to the announced port.
+    case master
+    case pptp, sip
 }
 
 /// Fixed pool and buckets of expectations.
@@ -56,6 +73,7 @@ struct ExpectationTable: ~Copyable {
         let expected = expectation.tuple
         return expected.destinationHigh == tuple.destinationHigh && expected.destinationLow == tuple.destinationLow && expected.destinationPort == tuple.destinationPort
             && expected.transportProtocol == tuple.transportProtocol && expected.family == tuple.family && expected.zone == tuple.zone
+            && (!expectation.checksSourcePort || expected.sourcePort == tuple.sourcePort)
             && (expectation.anySource || (expected.sourceHigh == tuple.sourceHigh && expected.sourceLow == tuple.sourceLow))
     }
 
@@ -65,12 +83,58 @@ struct ExpectationTable: ~Copyable {
         var current = heads[bucket]
         while current != Connection.none {
             let expectation = pool[Int(current)]
-            if expectation.deadline > now && ExpectationTable.matches(expectation, tuple) {
-                remove(current, bucket)
+            if expectation.deadline > now, !expectation.isInactive, ExpectationTable.matches(expectation, tuple) {
+                if !expectation.isPermanent { remove(current, bucket) }
                 return expectation
             }
             current = expectation.next
         }
+        return nil
+    }
+
+    /// The expectation that this tuple would fulfil, active or not.
+    func find(_ tuple: ConnectionTuple, _ hash: SeededHash, now: Timestamp) -> Expectation? {
+        var current = heads[ExpectationTable.bucket(tuple, hash)]
+        while current != Connection.none {
+            let expectation = pool[Int(current)]
+            if expectation.deadline > now, ExpectationTable.matches(expectation, tuple) { return expectation }
+            current = expectation.next
+        }
+        return nil
+    }
+
+    /// Takes out one that equals `other` in destination and master, if there is one.
+    mutating func remove(like other: Expectation, _ hash: SeededHash) {
+        let bucket = ExpectationTable.bucket(other.tuple, hash)
+        var current = heads[bucket]
+        while current != Connection.none {
+            let expectation = pool[Int(current)]
+            if expectation.master == other.master, ExpectationTable.matches(expectation, other.tuple) { return remove(current, bucket) }
+            current = expectation.next
+        }
+    }
+
+    /// Takes out a master's expectations of which `isWanted` says so; only the first if `once`.
+    mutating func removeAll(of master: UInt32, _ hash: SeededHash, once: Bool = false, where isWanted: (Expectation) -> Bool) {
+        guard count != 0 else { return }
+        for slot in 0..<ExpectationTable.capacity where pool[slot].isUsed && pool[slot].master == master && isWanted(pool[slot]) {
+            remove(UInt32(slot), ExpectationTable.bucket(pool[slot].tuple, hash))
+            if once { return }
+        }
+    }
+
+    /// Changes the first of a master's expectations of which `isWanted` says so.
+    mutating func update(of master: UInt32, where isWanted: (Expectation) -> Bool, _ change: (inout Expectation) -> Void) -> Bool {
+        for slot in 0..<ExpectationTable.capacity where pool[slot].isUsed && pool[slot].master == master && isWanted(pool[slot]) {
+            change(&pool[slot])
+            return true
+        }
+        return false
+    }
+
+    /// The first of a master's expectations of which `isWanted` says so.
+    func first(of master: UInt32, where isWanted: (Expectation) -> Bool) -> Expectation? {
+        for slot in 0..<ExpectationTable.capacity where pool[slot].isUsed && pool[slot].master == master && isWanted(pool[slot]) { return pool[slot] }
         return nil
     }
 
@@ -88,8 +152,9 @@ struct ExpectationTable: ~Copyable {
             let overlaps = other.anySource || new.anySource || (other.tuple.sourceHigh == new.tuple.sourceHigh && other.tuple.sourceLow == new.tuple.sourceLow)
             var aligned = other
             aligned.anySource = true
+            aligned.checksSourcePort = other.checksSourcePort && new.checksSourcePort
             if overlaps && ExpectationTable.matches(aligned, new.tuple) {
-                guard other.master == new.master, other.masterGeneration == new.masterGeneration, other.anySource == new.anySource, other.tuple == new.tuple else { return .clash }
+                guard other.master == new.master, other.purpose == new.purpose, other.masterGeneration == new.masterGeneration, other.anySource == new.anySource, other.tuple == new.tuple else { return .clash }
                 remove(current, bucket)
                 break
             }
@@ -110,7 +175,7 @@ struct ExpectationTable: ~Copyable {
     private mutating func removeOldest(of new: Expectation, beyond limit: Int, _ hash: SeededHash) {
         var found = 0
         var oldest = -1
-        for slot in 0..<ExpectationTable.capacity where pool[slot].isUsed && pool[slot].master == new.master && pool[slot].masterGeneration == new.masterGeneration {
+        for slot in 0..<ExpectationTable.capacity where pool[slot].isUsed && pool[slot].master == new.master && pool[slot].masterGeneration == new.masterGeneration && pool[slot].purpose == new.purpose {
             found += 1
             if oldest < 0 || pool[slot].order < pool[oldest].order { oldest = slot }
         }

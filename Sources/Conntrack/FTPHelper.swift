@@ -182,7 +182,7 @@ extension ConnectionTracker {
         expectation.tuple.destination = opposite.destination
         expectation.tuple.destinationPort = port
         if connection.pointee.isTranslated {
-            expectation.followsMaster = true
+            expectation.translation = .master
             expectation.savedPort = port
             expectation.direction = direction.opposite
             let chosen = expectWithFreePort(&expectation, tracking, limit: 1, seconds: 300, now: now)

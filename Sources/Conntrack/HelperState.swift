@@ -8,19 +8,31 @@ import Wire
 @frozen public enum ConnectionHelper: UInt16, CaseIterable, Sendable {
     case ftp = 1
     case tftp = 2
+    case sip = 3
+    case pptp = 4
 
     /// The type's name in `ct helper` objects.
     public var name: String {
         switch self {
         case .ftp: "ftp"
         case .tftp: "tftp"
+        case .sip: "sip"
+        case .pptp: "pptp"
         }
     }
     public init?(name: String) {
         guard let helper = ConnectionHelper.allCases.first(where: { $0.name == name }) else { return nil }
         self = helper
     }
-    public var transportProtocol: UInt8 { self == .ftp ? IPProtocol.tcp : IPProtocol.udp }
+    /// Whether the helper reads connections of this protocol and family; nil for either family.
+    public func reads(_ transportProtocol: UInt8, _ family: AddressFamily?) -> Bool {
+        switch self {
+        case .ftp: transportProtocol == IPProtocol.tcp
+        case .tftp: transportProtocol == IPProtocol.udp
+        case .sip: transportProtocol == IPProtocol.udp || transportProtocol == IPProtocol.tcp
+        case .pptp: transportProtocol == IPProtocol.tcp && family != .ipv6
+        }
+    }
 }
 
 extension Connection {
@@ -29,6 +41,8 @@ extension Connection {
         switch ConnectionHelper(rawValue: helper) {
         case .ftp: 0x6674_7000_0000_0000
         case .tftp: 0x7466_7470_0000_0000
+        case .sip: 0x7369_7000_0000_0000
+        case .pptp: 0x7070_7470_0000_0000
         case nil: 0
         }
     }
@@ -60,6 +74,8 @@ struct HelperState {
     var replyLines: (UInt32, UInt32) = (0, 0)
     var originalLineCount: UInt8 = 0
     var replyLineCount: UInt8 = 0
+    var call = PPTPCall()
+    var sip = SIPDialogue()
     var next = Connection.none
 
     func begins(_ direction: ConnectionDirection, _ sequence: UInt32) -> Bool {

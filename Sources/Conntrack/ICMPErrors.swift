@@ -113,6 +113,7 @@ extension ConnectionTracker {
         guard ConnectionTracker.readTransport(packet, protocol: quoted.transportProtocol, offset: quoted.transportOffset, length: end - quoted.transportOffset, into: &tuple) else {
             return invalid(.icmpErrorTruncated)
         }
+        if tuple.transportProtocol == IPProtocol.gre { tuple.sourcePort = greKeys.sourceKey(tuple) }
         guard let answer = tuple.inverted else { return invalid(.notInvertible) }
         let node = find(answer, zone: zone, now: now)
         guard node != Connection.none else { return invalid(.icmpErrorUnrelated) }

@@ -93,6 +93,11 @@ extension ConnectionTracker {
             guard available >= 8 else { return false }
             packet.store16(newPort, at: portOffset)
             if available >= 12 { Checksum.fillSCTP(packet.start + transportOffset, length: available) }
+        case IPProtocol.gre:
+            // Only the receiver's call ID of PPTP stands in the packet; there is no checksum.
+            if !isSource, available >= 8, packet.load16(transportOffset) & 7 == 1, packet.load16(transportOffset + 2) == 0x880b {
+                packet.store16(newPort, at: transportOffset + 6)
+            }
         case IPProtocol.icmp:
             guard available >= 8 else { return false }
             switch packet.load8(transportOffset) {

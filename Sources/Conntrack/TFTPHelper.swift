@@ -15,7 +15,7 @@ extension ConnectionTracker {
         expectation.tuple = connection.pointee.reply
         expectation.tuple.sourcePort = 0
         if connection.pointee.isTranslated {
-            expectation.followsMaster = true
+            expectation.translation = .master
             expectation.savedPort = connection.pointee.original.sourcePort
             expectation.direction = .reply
         }

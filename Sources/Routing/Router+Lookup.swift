@@ -44,10 +44,14 @@ extension Router {
             return result
         }
         if destination.family == .ipv6, destination.isLinkLocal {
-            // A port without a link-local address has no route to such addresses either; the router's own answers, to a
-            // neighbour that has one, still go there.
-            let isOwn = query.ingress == Router.anyPort
-            result.kind = interfaces[query.link].isUp && (isOwn || interfaces.hasLinkLocal(query.link)) ? .unicast : .none
+            // A port without a link-local address has no route to such addresses but what the tables say; the router's own
+            // answers, to a neighbour that has one, still go there.
+            if query.ingress != Router.anyPort, !interfaces.hasLinkLocal(query.link) {
+                var found = tables.lookup(query, main: fib, interfaces: interfaces)
+                if found.kind == .unicast, found.port != query.link { found.kind = .none }
+                return found
+            }
+            result.kind = interfaces[query.link].isUp ? .unicast : .none
             return result
         }
         return tables.lookup(query, main: fib, interfaces: interfaces)

@@ -42,7 +42,7 @@ struct ConntrackObjects: ~Copyable {
             case .ctHelper(let type, let transport, let network):
                 object.transportProtocol = transport
                 object.family = family(network)
-                if let helper = ConnectionHelper(name: type), helper.transportProtocol == transport { object.helper = helper.rawValue }
+                if let helper = ConnectionHelper(name: type), helper.reads(transport, object.family) { object.helper = helper.rawValue }
             case .ctTimeout(let transport, let network, let states):
                 object.transportProtocol = transport
                 object.family = family(network)

@@ -36,6 +36,8 @@ extension SlowPath {
                 flow.guard.checksTCPWindow = !settings.isTCPLiberal
             }
             guard connection.pointee.helper == 0 else { return nil }
+            // Tunnels of PPTP differ by call ID, which the cache's key does not have.
+            guard key.transportProtocol != IPProtocol.gre || connection.pointee.original.destinationPort == 0 else { return nil }
             flow.guard.checksTransportChecksum = settings.verifiesChecksums
             flow.connection = transit.tracking.connection
             flow.direction = transit.tracking.direction.rawValue

@@ -73,6 +73,7 @@ struct Surroundings: ~Copyable {
         let other = query.other
         let isUnusable = other.isMulticast || (other.family == .ipv4 && (other.isLimitedBroadcast || other.isUnspecified))
         if !isUnusable { lookup.source = other }
+        if query.address.isLinkLocal { lookup.ingress = query.device }
         lookup.mark = query.mark
         lookup.transportProtocol = query.transportProtocol
         lookup.flowHash = Router.flowHash(query.other, query.address, seed: 0)
