@@ -114,6 +114,22 @@ struct ProgramMemory {
 
     func deallocate() { for block in blocks { block.deallocate() } }
 
+    private static func rangeIndex(_ plan: SetPlan, raw: (Int) -> UnsafeMutableRawPointer) -> RangeIndex {
+        let elements = plan.kind == .ranges ? Int(plan.capacity) : 0
+        let entries = elements * RangeIndex.combinations(fields: plan.parts.count)
+        var buckets = 1
+        while buckets < elements * 2 { buckets <<= 1 }
+        let table = raw(buckets * 4).assumingMemoryBound(to: UInt32.self)
+        table.initialize(repeating: RangeIndex.none, count: buckets)
+        let shapes = elements > 0 ? RangeIndex.maximumShapes : 1
+        let masks = raw(shapes * plan.keyLength)
+        masks.initializeMemory(as: UInt8.self, repeating: 0, count: shapes * plan.keyLength)
+        let counts = raw(shapes * 4).assumingMemoryBound(to: UInt32.self)
+        counts.initialize(repeating: 0, count: shapes)
+        return RangeIndex(entries: raw(entries * MemoryLayout<RangeEntry>.stride).assumingMemoryBound(to: RangeEntry.self), buckets: table,
+                          bucketMask: UInt32(buckets - 1), masks: masks, counts: counts, work: raw(plan.keyLength * 2))
+    }
+
     private static func header(_ plan: SetPlan, seed: UInt64, now: Timestamp, raw: (Int) -> UnsafeMutableRawPointer) -> SetHeader {
         let keys = plan.kind == .hash ? plan.keyLength : plan.keyLength * 2
         let stride = (ElementRecord.size + keys + plan.dataLength + 7) & ~7
@@ -131,7 +147,8 @@ struct ProgramMemory {
             offset += length
         }
         let bounds = raw(plan.kind == .interval ? plan.elements.count * MemoryLayout<IntervalBound>.stride : 1).assumingMemoryBound(to: IntervalBound.self)
-        var header = SetHeader(elements: raw(stride * Int(plan.capacity)), buckets: index, statements: statements, fields: fields, bounds: bounds)
+        var header = SetHeader(elements: raw(stride * Int(plan.capacity)), buckets: index, statements: statements, fields: fields, bounds: bounds,
+                               index: rangeIndex(plan, raw: raw))
         header.kind = plan.kind
         header.keyLength = plan.keyLength
         header.dataLength = plan.dataLength
@@ -180,7 +197,7 @@ extension Program {
             case .interval:
                 let first = SetHeader.wide(set.pointee.key(element), plan.keyLength), last = SetHeader.wide(set.pointee.lastKey(element), plan.keyLength)
                 bounds.append(IntervalBound(firstHigh: first.0, firstLow: first.1, lastHigh: last.0, lastLow: last.1, element: element))
-            case .ranges: break
+            case .ranges: set.pointee.enterRanges(element)
             }
         }
         bounds.sort { ($0.firstHigh, $0.firstLow) < ($1.firstHigh, $1.firstLow) }

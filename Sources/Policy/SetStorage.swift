@@ -1,4 +1,4 @@
-// A set or map in memory: exact (hashed), intervals (sorted), concatenations with ranges (scanned by field).
+// A set or map in memory: exact (hashed), intervals (sorted), concatenations with ranges (RangeIndex).
 //
 // Invariant: all memory is there when the set is compiled; a packet can only use up free elements. A new element is
 // refused when the set is full (the `add` statement then breaks the rule, as in Linux); an old one goes when its timeout
@@ -70,6 +70,8 @@ struct SetHeader {
     /// `interval`: first and last keys as 128-bit numbers, sorted; element numbers beside them.
     var bounds: UnsafeMutablePointer<IntervalBound>
     var boundCount = 0
+    /// `ranges`: the index.
+    var index: RangeIndex
 
     @inline(__always) func element(_ index: UInt32) -> UnsafeMutablePointer<ElementRecord> {
         (elements + Int(index) &* stride).assumingMemoryBound(to: ElementRecord.self)
@@ -148,22 +150,6 @@ extension SetHeader {
         return bound.element
     }
 
-    private func findRanges(_ key: UnsafeRawPointer, _ now: Timestamp) -> UInt32 {
-        var index: UInt32 = 0
-        scan: while index < fresh {
-            defer { index &+= 1 }
-            guard element(index).pointee.flags & ElementRecord.Flag.inUse != 0, index != catchAll else { continue }
-            let first = UnsafeRawPointer(self.key(index)), last = UnsafeRawPointer(lastKey(index))
-            for number in 0 ..< fieldCount {
-                let field = fields[number]
-                let offset = Int(field.offset), length = Int(field.length)
-                if (key + offset).compare(first + offset, length) < 0 || (key + offset).compare(last + offset, length) > 0 { continue scan }
-            }
-            if isAlive(index, now) { return index }
-        }
-        return ElementRecord.none
-    }
-
     /// A key of up to 16 bytes as a number.
     @inline(__always) static func wide(_ key: UnsafeRawPointer, _ length: Int) -> (UInt64, UInt64) {
         let bytes = UnsafeMutableRawPointer(mutating: key)
@@ -198,8 +184,12 @@ extension SetHeader {
         buckets[bucket] = index
     }
 
-    /// Takes an element of a hashed set out of the index and frees it.
+    /// Takes an element of a hashed set, or of one with ranges, out of the index and frees it.
     mutating func remove(_ index: UInt32) {
+        if kind == .ranges {
+            removeRanges(index)
+            return release(index)
+        }
         let bucket = Int(element(index).pointee.hash & bucketMask)
         var previous = ElementRecord.none
         var current = buckets[bucket]
@@ -209,6 +199,10 @@ extension SetHeader {
         }
         guard current == index else { return }
         if previous == ElementRecord.none { buckets[bucket] = element(index).pointee.next } else { element(previous).pointee.next = element(index).pointee.next }
+        release(index)
+    }
+
+    private mutating func release(_ index: UInt32) {
         element(index).pointee.flags = 0
         element(index).pointee.next = free
         free = index
@@ -218,7 +212,7 @@ extension SetHeader {
     /// Frees what has expired. Linux does this once a second at most, so an expired element counts against the size until then.
     mutating func collect(_ now: Timestamp) {
         lastCollection = now
-        guard kind == .hash else { return }
+        guard kind != .interval else { return }
         var index: UInt32 = 0
         while index < fresh {
             let element = element(index).pointee
