@@ -101,6 +101,8 @@ extension Compiler {
 /// Follows a rule's loads and comparisons.
 struct ConditionReader {
     private(set) var conditions: Conditions = [:]
+    /// TCP flags count as well, which differ between a flow's packets.
+    var readsFlags = false
     /// What registers hold, as far as it is known, by their first byte.
     private var held: [Int: Dimension] = [:]
 
@@ -108,13 +110,13 @@ struct ConditionReader {
     mutating func read(_ instruction: Instruction, _ constants: [UInt8]) -> Bool {
         switch instruction.op {
         case .fieldEqual, .fieldNotEqual:
-            guard instruction.a == ReadClass.constant, ConditionReader.isConstant(instruction) else { return true }
+            guard counts(instruction.a), ConditionReader.isConstant(instruction) else { return true }
             let dimension = Dimension(op: Opcode.payload.rawValue, b: instruction.b, length: instruction.length, x: instruction.x, mask: UInt128(instruction.value))
             let value = UInt128(instruction.second)
             compare(dimension, ValueRanges([(value, value)]), isNegated: instruction.op == .fieldNotEqual)
         case .payload:
             forget(Int(instruction.a), Int(instruction.length))
-            if UInt8(truncatingIfNeeded: instruction.value) == ReadClass.constant, ConditionReader.isConstant(instruction) { hold(instruction, x: instruction.x) }
+            if counts(UInt8(truncatingIfNeeded: instruction.value)), ConditionReader.isConstant(instruction) { hold(instruction, x: instruction.x) }
         case .meta:
             forget(Int(instruction.a), Int(instruction.length))
             if ConditionReader.metaKeys.contains(instruction.b) { hold(instruction, x: 0) }
@@ -144,6 +146,8 @@ struct ConditionReader {
         }
         return true
     }
+
+    private func counts(_ readClass: UInt8) -> Bool { readClass == ReadClass.constant || (readsFlags && readClass == ReadClass.tcpFlags) }
 
     /// A lookup in a set whose elements do not change.
     mutating func look(_ instruction: Instruction, in set: SetPlan) {

@@ -20,7 +20,13 @@ extension Compiler {
         let bits = UInt128.max >> UInt128(128 - min(128, field.length))
         let isWhole = field.length == count * 8
         // The new bits at register 0, the old bytes behind them.
-        guard loadSized(value, count, at: 0) else { return }
+        // Of a longer number (`numgen`, hashes) Linux writes the leading bytes.
+        let own = byteLength(value)
+        if isWhole, own > count, own <= 8 {
+            guard load(value, at: 0) == own else { return }
+        } else {
+            guard loadSized(value, count, at: 0) else { return }
+        }
         shift(.shiftLeft, 0, count, by: bytes.shift)
         if !isWhole {
             let mask = Compiler.bytes(bits, count), place = 64
@@ -42,7 +48,7 @@ extension Compiler {
         store.b = base(field.base).rawValue
         store.x = UInt32(bytes.offset)
         store.length = UInt8(count)
-        store.value = UInt64((ownChecksum ?? -1) + 1) | (isPseudoHeader ? 0x1_0000 : 0)
+        store.value = UInt64((ownChecksum ?? -1) + 1) | (isPseudoHeader ? 0x1_0000 : 0) | (field.base == .transport && field.proto == "sctp" ? 0x2_0000 : 0)
         store.second = trafficClassEffect(field, value)
         emit(store)
     }

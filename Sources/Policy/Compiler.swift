@@ -103,6 +103,10 @@ final class Compiler {
 
     /// Long chains are classified.
     private let classifies: Bool
+    /// Notes where each statement begins.
+    var explains = false
+    /// First instruction of each statement of each rule, and the rule's end behind them.
+    private(set) var statementStarts: [[Int]] = []
     var pendingClassifiers: [PendingClassifier] = []
     /// The instructions of each chain's rules, by the chain's first instruction.
     private(set) var chainRules: [UInt32: [Range<Int>]] = [:]
@@ -152,7 +156,12 @@ final class Compiler {
             self.rule = UInt32(rules.count)
             rules.append(CompiledRule(location: rule.location, table: self.table, chain: number, handle: rule.handle))
             let first = instructions.count
-            for statement in rule.statements { compile(statement) }
+            var starts: [Int] = []
+            for statement in rule.statements {
+                if explains { starts.append(instructions.count) }
+                compile(statement)
+            }
+            if explains { statementStarts.append(starts + [instructions.count]) }
             let next = UInt32(instructions.count)
             if isClassified {
                 pendingClassifiers[pendingClassifiers.count - 1].starts.append(first)

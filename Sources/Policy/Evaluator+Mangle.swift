@@ -12,7 +12,7 @@ enum OptionRemoval {
 
 extension Program {
     /// a = source register, b = base, x = offset; value = place of the header's own checksum from the base + 1 (0: none),
-    /// bit 16: the field is part of the transport checksum's pseudo header; second = constant effect on the traffic
+    /// bit 16: the field is part of the transport checksum's pseudo header, bit 17: SCTP's CRC is made anew; second = constant effect on the traffic
     /// class: version << 16 | mask << 8 | value, or 0.
     func setPayload(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> Bool {
         if let walk = context.walk {
@@ -39,6 +39,9 @@ extension Program {
             adjust(packet, context.layer.offset &+ field, removed, added, keepsZero: context.layer.transportProtocol == IPProtocol.udp)
         }
         (packet.start + offset).copyMemory(from: source, byteCount: length)
+        if pc.pointee.value & 0x2_0000 != 0, context.layer.transportProtocol == IPProtocol.sctp, context.layer.offset &+ 12 <= context.layer.end {
+            Checksum.fillSCTP(packet.start + context.layer.offset, length: context.layer.end &- context.layer.offset)
+        }
         refresh(&context)
         return true
     }

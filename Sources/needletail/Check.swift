@@ -2,6 +2,7 @@
 import ArgumentParser
 import Configuration
 import Foundation
+import Policy
 import Ruleset
 
 struct Check: ParsableCommand {
@@ -11,6 +12,7 @@ struct Check: ParsableCommand {
 
     @OptionGroup var file: ConfigurationOption
     @OptionGroup var output: JSONOption
+    @Flag(help: "Say as well which rules will keep which traffic out of the flow cache, and what to write instead.") var explain = false
 
     func run() throws {
         try Failure.reporting {
@@ -18,7 +20,7 @@ struct Check: ParsableCommand {
             do throws(ConfigurationError) {
                 let configuration = try Configuration.load(file: file.config)
                 report.findings += configuration.warnings.map { Finding(severity: "warning", file: configuration.file, line: nil, key: nil, message: $0) }
-                if let ruleset = configuration.ruleset.file { report.check(ruleset: ruleset, ports: configuration.interfaceNames) }
+                if let ruleset = configuration.ruleset.file { report.check(ruleset: ruleset, ports: configuration.interfaceNames, explain: explain) }
             } catch {
                 report.findings += error.problems.map { Finding(severity: "error", file: $0.file, line: $0.line, key: $0.key.isEmpty ? nil : $0.key, message: $0.message) }
                 report.ok = false
@@ -27,6 +29,8 @@ struct Check: ParsableCommand {
                 try JSON.print(report)
             } else {
                 for finding in report.findings { Failure.print(finding.text) }
+                for rule in report.uncached ?? [] { print(rule.text) }
+                if report.uncached?.isEmpty == true { print("no rule keeps established traffic out of the flow cache") }
                 if report.ok { print("\(file.config): the configuration\(report.rulesetFile.map { " and the ruleset \($0)" } ?? "") can be used") }
             }
             if !report.ok { throw Failure.wrongInput }
@@ -39,16 +43,50 @@ private struct CheckReport: Encodable {
     var ok = true
     var rulesetFile: String?
     var findings: [Finding] = []
+    /// With --explain: what keeps traffic out of the flow cache.
+    var uncached: [UncachedRule]?
 
-    mutating func check(ruleset path: String, ports: [String]) {
+    mutating func check(ruleset path: String, ports: [String], explain: Bool) {
         rulesetFile = path
         let result = RulesetValue.load(file: path, options: LoadOptions(interfaces: ["lo"] + ports))
         ok = ok && result.isAccepted
+        if explain, result.isAccepted {
+            let interfaces = ports.enumerated().map { Interface(name: $0.element, index: UInt32($0.offset + 2)) }
+            uncached = CompiledRuleset.cacheObstacles(result.value, interfaces: interfaces).map { UncachedRule($0, path) }
+        }
         findings += result.diagnostics.map {
             Finding(
                 severity: $0.severity == .error ? "error" : "warning", file: $0.location.file.isEmpty ? path : $0.location.file,
                 line: $0.location.line > 0 ? $0.location.line : nil, column: $0.location.column > 0 ? $0.location.column : nil, message: $0.message, shown: String($0.text.dropLast()))
         }
+    }
+}
+
+/// A rule that keeps traffic in the slow path.
+private struct UncachedRule: Encodable {
+    var file: String
+    var line: Int?
+    var rule: String
+    var chain: String
+    var reason: String
+    /// Empty: all that reaches the rule.
+    var traffic: String
+    var advice: String
+
+    init(_ obstacle: CacheObstacle, _ path: String) {
+        file = obstacle.location.file.isEmpty ? path : obstacle.location.file
+        line = obstacle.location.line > 0 ? obstacle.location.line : nil
+        rule = obstacle.location.text
+        chain = obstacle.chain
+        reason = "\(obstacle.reason)"
+        traffic = obstacle.traffic
+        advice = obstacle.advice
+    }
+
+    var text: String {
+        let place = file + (line.map { ":\($0)" } ?? "")
+        let who = traffic.isEmpty ? "all established traffic that reaches this rule" : "established traffic with `\(traffic)`"
+        return "\(place): \(rule)\n    in \(chain): \(reason) keeps \(who) out of the flow cache\n    instead: \(advice)"
     }
 }
 

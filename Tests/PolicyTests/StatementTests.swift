@@ -62,6 +62,22 @@ import Wire
         #expect(marks == [10, 11, 12, 10, 11])
     }
 
+    @Test func aLongNumberLeavesItsLeadingBytesInAShortField() {
+        let generator = Expression.numgen(.incremental, modulus: 3, offset: 0x1234_0010, type: Types.integer32)
+        let frame = Frame.udp()
+        _ = compile(ruleset([[.setPayload(Fields.destinationPort, generator)]])).run(frame)
+        #expect(frame.packet.load16(36) == 0x1234)
+    }
+
+    @Test func aChangedSCTPHeaderHasItsChecksum() throws {
+        let loaded = RulesetValue().applying(text: "table ip t { chain c { type filter hook forward priority 0; sctp dport set 7; }; }")
+        let frame = Frame.ipv4(IPProtocol.sctp, [0, 1, 0, 2, 0, 0, 0, 9, 0, 0, 0, 0, 0, 3, 0, 8, 1, 2, 3, 4])
+        Checksum.fillSCTP(frame.memory + 34, length: 20)
+        _ = compile(loaded.value).run(frame)
+        #expect(frame.packet.load16(36) == 7)
+        #expect(Checksum.verifySCTP(UnsafeRawPointer(frame.memory + 34), length: 20))
+    }
+
     @Test func connectionLimitCountsLivingConnections() {
         let compiled = compile(ruleset([[.connectionLimit(count: 2, isOver: true), .verdict(.drop)]]))
         func run(_ identifier: UInt64) -> Policy.Verdict {
