@@ -110,7 +110,7 @@ if !withoutDPDK {
     targets += above("DPDK", ["CDPDK", "CNuma", "CPcap", "Wire", "Routing"], tests: true)
     targets += above("Offload", ["CDPDK", "DPDK", "Wire", "FlowCache"], tests: true)
     targets += above("Dataplane", ["CDPDK", "CIntrinsics", "DPDK", "Offload", "Configuration", "SlowPath", "Wire", "FlowCache", "Policy", "Ruleset", "Conntrack", "Routing", logging], tests: true)
-    targets += above("Control", ["Dataplane", "Configuration", "Ruleset", "SlowPath", "Offload", logging,
+    targets += above("Control", ["Dataplane", "Configuration", "Ruleset", "Policy", "SlowPath", "Offload", logging,
                                  .product(name: "FlyingFox", package: "FlyingFox"), .product(name: "FlyingSocks", package: "FlyingFox")], tests: false)
     targets += [
         .executableTarget(

@@ -1,5 +1,6 @@
 // What the control socket can ask of a running needletail.
 import Dataplane
+import Policy
 
 /// Answers for the socket. Methods are called on the control server's tasks, several at a time; none may take long, and
 /// none may touch what a worker or the slow path owns except through messages to it.
@@ -11,6 +12,8 @@ public protocol ControlBackend: Sendable {
     func flows(limit: Int) async -> [FlowReport]
     func connections(limit: Int) async -> [ConnectionReport]
     func offload() async -> OffloadReport
+    /// Up to `limit` lines of the packet log from number `first` on; nil: the last ones.
+    func logLines(from first: Int?, limit: Int) async -> [LogLine]
     /// The configuration in force, as TOML with every default written out.
     func configuration() async -> String
     func nft(_ request: NftRequest) async -> CommandResult

@@ -64,6 +64,10 @@ public struct ControlServer: Sendable {
         await server.appendRoute("GET /v1/ports") { _ in try ControlServer.json(await backend.ports()) }
         await server.appendRoute("GET /v1/flows") { request in try ControlServer.json(await backend.flows(limit: try ControlServer.limit(request))) }
         await server.appendRoute("GET /v1/conntrack") { request in try ControlServer.json(await backend.connections(limit: try ControlServer.limit(request))) }
+        await server.appendRoute("GET /v1/log") { request in
+            let first = request.query["from"].flatMap { Int($0) }
+            return try ControlServer.json(await backend.logLines(from: first, limit: try ControlServer.limit(request)))
+        }
         await server.appendRoute("GET /v1/offload") { _ in try ControlServer.json(await backend.offload()) }
         await server.appendRoute("GET /v1/config") { _ in ControlServer.text(await backend.configuration(), type: "application/toml") }
         await server.appendRoute("GET /metrics") { _ in ControlServer.text(await backend.metrics(), type: "text/plain; version=0.0.4") }

@@ -1,6 +1,6 @@
 // Where `log` statements and traces leave their records: a fixed ring that somebody else reads and prints.
 //
-// Invariant: one writer (the slow path). A full ring overwrites nothing: the record is counted in `lost`, so a flood of
+// Invariant: one owner (the slow path). A full ring gives up its oldest record and counts it in `lost`, so a flood of
 // logged packets costs a copy of 128 bytes each and no memory.
 import Wire
 
@@ -51,9 +51,9 @@ import Wire
     public func deallocate() { records.deallocate() }
 
     mutating func append(_ record: LogRecord) {
-        guard written &- read < capacity else {
+        if written &- read >= capacity {
+            read &+= 1
             lost &+= 1
-            return
         }
         records[written & (capacity &- 1)] = record
         written &+= 1

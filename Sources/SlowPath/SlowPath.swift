@@ -56,6 +56,7 @@ public struct SlowPath: ~Copyable {
     var recallsOffers = false
     let walk: UnsafeMutablePointer<WalkRecord>
     let log: UnsafeMutablePointer<LogRing>
+    var logLines: [LogLine] = []
     var sweepCursor = FlowSweepCursor()
     var graceMark: UInt64 = 0
     /// Counts rulesets: counter numbers mean something within one only.
@@ -174,6 +175,7 @@ public struct SlowPath: ~Copyable {
     /// Puts a new ruleset in force. Before it was compiled from the old one's state: `invalidateFlows`, then, with the workers
     /// quiescent, `creditAllFlows`, so that no count is lost.
     public mutating func adopt(_ ruleset: CompiledRuleset) {
+        collectLog()
         self.ruleset = ruleset
         program = ruleset.program
         conntrackObjects.load(ruleset, into: tracker)
