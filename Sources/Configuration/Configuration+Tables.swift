@@ -27,7 +27,18 @@ extension Configuration {
         public var tcpLoose = true
         /// A wrong transport checksum makes a packet invalid (nf_conntrack_checksum).
         public var checksum = true
+        /// Count packets and bytes of connections (nf_conntrack_acct; Linux's default is off).
+        public var accounting = true
         public var timeout = Timeouts()
+        public init() {}
+    }
+
+    /// `[nat]`
+    public struct NAT: Sendable, Equatable {
+        /// Names of the ports whose source NAT is endpoint-independent for UDP (RFC 4787, "full cone").
+        public var fullCone: [String] = []
+        /// Clients' endpoints that may be mapped so at one time.
+        public var fullConeMappings = 65_536
         public init() {}
     }
 

@@ -18,6 +18,7 @@ public struct Configuration: Sendable, Equatable {
     public var ruleset = RulesetSource()
     public var flowCache = FlowCache()
     public var conntrack = Conntrack()
+    public var nat = NAT()
     public var reassembly = Reassembly()
     public var neighbours = Neighbours()
     public var icmp = ICMP()

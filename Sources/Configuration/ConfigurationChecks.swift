@@ -14,6 +14,9 @@ extension Configuration {
         if let file = ruleset.file, !fileExists(file) {
             problems.add(positions.line("ruleset.file"), "ruleset.file", "\"\(file)\" cannot be read; must be the path of an nftables file, relative paths start at the configuration's directory")
         }
+        for name in nat.fullCone where interfaceIndex(named: name) == nil {
+            problems.add(positions.line("nat.full-cone"), "nat.full-cone", unknownPort(name))
+        }
         if control.socket.utf8.count > 107, positions.keys["control.socket"] != nil {
             problems.add(positions.line("control.socket"), "control.socket", "\"\(control.socket)\" is \(control.socket.utf8.count) bytes long; a Unix socket's path has at most 107")
         }

@@ -16,8 +16,21 @@ extension Schema where Section == Configuration.Conntrack {
                 .choice("tcp-window", \.tcpWindow),
                 .boolean("tcp-loose", \.tcpLoose),
                 .boolean("checksum", \.checksum),
+                .boolean("accounting", \.accounting),
             ],
             subtables: [.table("timeout", \.timeout, .timeout)])
+    }
+}
+
+extension Schema where Section == Configuration.NAT {
+    static var nat: Schema {
+        Schema(settings: [
+            .list("full-cone", \.fullCone, allowed: "names of ports") { value in
+                guard case .string(let name) = value, !name.isEmpty else { return nil }
+                return name
+            } write: { quotedTOML($0) },
+            .integer("full-cone-mappings", \.fullConeMappings, 16...4_194_304),
+        ])
     }
 }
 

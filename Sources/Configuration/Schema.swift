@@ -53,6 +53,7 @@ extension Schema where Section == Configuration {
                 .table("ruleset", \.ruleset, .ruleset),
                 .table("flow-cache", \.flowCache, .flowCache),
                 .table("conntrack", \.conntrack, .conntrack),
+                .table("nat", \.nat, .nat),
                 .table("reassembly", \.reassembly, .reassembly),
                 .table("neighbours", \.neighbours, .neighbours),
                 .table("icmp", \.icmp, .icmp),

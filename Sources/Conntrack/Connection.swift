@@ -83,8 +83,10 @@ import Wire
     var hashOriginal: UInt32 = 0
     var hashReply: UInt32 = 0
     var hashBySource: UInt32 = 0
+    /// The endpoint-independent mapping that it holds.
+    var cone = Connection.none
     /// Fills the record to five cache lines, so that every window has one of its own (a test holds it to that).
-    private var padding: (UInt32, UInt32, UInt32) = (0, 0, 0)
+    private var padding: (UInt32, UInt32) = (0, 0)
 
     init() {}
 

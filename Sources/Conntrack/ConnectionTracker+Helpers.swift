@@ -147,6 +147,10 @@ extension ConnectionTracker {
     /// Gives back what a connection held beside its record.
     mutating func releaseHelper(_ index: UInt32) {
         let connection = pool + Int(index)
+        if connection.pointee.cone != Connection.none {
+            cone.release(connection.pointee.cone)
+            connection.pointee.cone = Connection.none
+        }
         if connection.pointee.hasExpectations { expectations.removeAll(of: index, hash) }
         if connection.pointee.helper == ConnectionHelper.pptp.rawValue { endCalls(index) }
         guard connection.pointee.helperState != Connection.none else { return }

@@ -75,14 +75,18 @@ extension ConnectionTracker {
     private mutating func isTaken(_ tuple: ConnectionTuple, _ connection: UnsafeMutablePointer<Connection>, now: Timestamp) -> Bool {
         guard var reply = tuple.inverted else { return true }
         reply.zone = connection.pointee.reply.zone
-        return find(reply, now: now) != Connection.none
+        return isConeTaken(tuple) || find(reply, now: now) != Connection.none
     }
+
+    /// Whether this source is a client's outer endpoint, and the one to be chosen must not be.
+    private func isConeTaken(_ tuple: ConnectionTuple) -> Bool { keepsOffCones && cone.find(outer: tuple.source, tuple.sourcePort, like: tuple) != nil }
 
     /// As `isTaken`; for the last ports to be tried for a SYN, a connection that is closing and whose sequence numbers the
     /// new one has passed makes room (nf_nat_used_tuple_harder).
     private mutating func isTakenForGood(_ tuple: ConnectionTuple, _ connection: UnsafeMutablePointer<Connection>, attemptsLeft: UInt32, now: Timestamp) -> Bool {
         guard var reply = tuple.inverted else { return true }
         reply.zone = connection.pointee.reply.zone
+        if isConeTaken(tuple) { return true }
         let node = find(reply, now: now)
         if node == Connection.none { return false }
         guard attemptsLeft <= ConnectionTracker.maximumAttempts / 4, tuple.transportProtocol == IPProtocol.tcp, connection.pointee.tcpState == .synSent,

@@ -34,6 +34,9 @@ public struct ConnectionTracker: ~Copyable {
     var expectations = ExpectationTable()
     var helpers = HelperPool()
     var greKeys = GREKeys()
+    var cone: ConeTable
+    /// The source being chosen must be nobody's outer endpoint.
+    var keepsOffCones = false
     private let ownedMemory: UnsafeMutableRawPointer?
 
     var freeHead = Connection.none
@@ -81,6 +84,7 @@ public struct ConnectionTracker: ~Copyable {
         var generator = RandomChoice(state: seed)
         hash = SeededHash(key0: generator.next(), key1: generator.next())
         random = RandomChoice(state: generator.next())
+        cone = ConeTable(capacity: configuration.coneMappings, hash: hash)
     }
 
     deinit {
@@ -118,6 +122,8 @@ public struct TrackerStatistics: Sendable {
     public var deleted: UInt64 = 0
     public var chainTooLong: UInt64 = 0
     public var natExhausted: UInt64 = 0
+    /// Connections that were to have an endpoint-independent mapping and found none free.
+    public var coneMappingsRefused: UInt64 = 0
     /// Connections that were to have a helper and found no room for its notes.
     public var helperPoolFull: UInt64 = 0
     private var invalid = InvalidCounts()

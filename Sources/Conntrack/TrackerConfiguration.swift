@@ -116,6 +116,8 @@ import Wire
     public var tcpMaximumRetransmissions: UInt8 = 3
     /// Count packets and bytes (nf_conntrack_acct); Linux's default is off, ours on.
     public var accounting = true
+    /// Endpoint-independent mappings at most; 0: none are made.
+    public var coneMappings = 0
     public init() {}
 
     /// Slots of the pool.

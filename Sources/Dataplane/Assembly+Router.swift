@@ -11,7 +11,7 @@ extension Assembly {
         timers.multicastSolicitations = UInt8(clamping: configuration.neighbours.solicitations)
         var router = Router(
             interfaces: InterfaceTable(capacity: max(256, ports.count + configuration.vlans.count)), fib: fib(configuration, table: Int(RouteTables.main)),
-            neighbours: NeighbourTable(capacity: configuration.neighbours.max, timers: timers))
+            neighbours: NeighbourTable(capacity: configuration.neighbours.max, queueLength: configuration.neighbours.pending, timers: timers))
         do {
             for (place, port) in ports.enumerated() {
                 let index = PortIndex(place)
@@ -24,6 +24,9 @@ extension Assembly {
                 try router.interfaces.add(vlan: index, name: vlan.name, on: PortIndex(below), id: UInt16(vlan.id),
                                           tag: vlan.tag == .dot1ad ? EtherType.qinq : EtherType.vlan, mtu: UInt32(configuration.effectiveMTU(of: vlan)))
                 for address in vlan.addresses { try router.addAddress(address, port: index) }
+            }
+            for name in configuration.nat.fullCone {
+                if let index = configuration.interfaceIndex(named: name) { router.interfaces.setConeNAT(port: PortIndex(index)) }
             }
             for number in Set(configuration.routing.routes.map(\.table)).sorted() where number != RouteTables.main {
                 try router.tables.add(UInt32(number), fib(configuration, table: number))

@@ -62,6 +62,7 @@ final class Assembly {
         self.ruleset = ruleset
         var tracking = TrackerConfiguration()
         tracking.apply(configuration.conntrack)
+        tracking.coneMappings = configuration.nat.fullCone.isEmpty ? 0 : configuration.nat.fullConeMappings
         trackerMemory = HugeMemory(byteCount: ConnectionTracker.memorySize(tracking))
         let tracker = ConnectionTracker(configuration: tracking, memory: trackerMemory.base, seed: seed)
         let records = ConnectionRecords(base: tracker.poolBase, stride: ConnectionTracker.stride)

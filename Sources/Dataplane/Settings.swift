@@ -9,6 +9,7 @@ extension TrackerConfiguration {
         maximumConnections = configuration.max
         verifiesChecksums = configuration.checksum
         tcpLoose = configuration.tcpLoose
+        accounting = configuration.accounting
         tcpLiberal = configuration.tcpWindow == .liberal
         let seconds = configuration.timeout
         timeouts.tcpSynSent = UInt32(seconds.tcpSynSent)

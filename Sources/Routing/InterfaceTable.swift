@@ -19,6 +19,8 @@ import Wire
     public var lower: PortIndex = 0
     /// The tags that the port's frames carry for this interface; none for the port itself.
     public var vlan = VLANStack()
+    /// Source NAT of what leaves here is endpoint-independent.
+    public var hasConeNAT = false
     @inlinable init() {}
 }
 
@@ -97,6 +99,11 @@ public struct InterfaceTable: ~Copyable {
     public mutating func setUp(_ isUp: Bool, port: PortIndex) {
         guard Int(port) < capacity else { return }
         ports[Int(port)].isUp = isUp
+    }
+
+    public mutating func setConeNAT(port: PortIndex) {
+        guard Int(port) < capacity else { return }
+        ports[Int(port)].hasConeNAT = true
     }
 
     public mutating func setMTU(_ mtu: UInt32, port: PortIndex) {

@@ -11,13 +11,10 @@
 //   Permanent, reachable and waiting entries never.
 // - Can an attacker make this blow up? A scan of a connected network fills at most half the table with waiting entries
 //   for 3 s each; forged ARP requests can only displace stale entries, which costs one more solicitation. Waiting
-//   packets: 64 a neighbour (then the oldest goes, as in Linux, which counts bytes: about as many), and a total.
+//   packets: `queueLength` a neighbour (then the oldest goes, as in Linux, which counts bytes), and a total.
 import Wire
 
 public struct NeighbourTable: ~Copyable {
-    /// Most packets that wait for one neighbour.
-    public static var queueLength: Int { 64 }
-
     struct Entry {
         var address = IPAddress(ipv4: 0)
         var mac = EthernetAddress.zero
@@ -48,6 +45,8 @@ public struct NeighbourTable: ~Copyable {
     static var nothing: UInt32 { .max }
 
     public let capacity: Int
+    /// Packets that wait for one neighbour.
+    public let queueLength: Int
     public let timers: NeighbourTimers
     let entries: UnsafeMutablePointer<Entry>
     let buckets: UnsafeMutablePointer<UInt32>
@@ -71,9 +70,11 @@ public struct NeighbourTable: ~Copyable {
     /// - Parameters:
     ///   - capacity: entries of both families.
     ///   - waitingCapacity: packets that wait for all neighbours together.
+    ///   - queueLength: packets that wait for one neighbour; the oldest gives way.
     ///   - seed: keys the hash, so that nobody can choose addresses that share a bucket.
-    public init(capacity: Int = 4096, waitingCapacity: Int = 4096, seed: UInt64 = 0x6e65_6564_6c65_7461, timers: NeighbourTimers = NeighbourTimers()) {
+    public init(capacity: Int = 4096, waitingCapacity: Int = 4096, queueLength: Int = 101, seed: UInt64 = 0x6e65_6564_6c65_7461, timers: NeighbourTimers = NeighbourTimers()) {
         self.capacity = capacity
+        self.queueLength = queueLength
         self.timers = timers
         self.seed = seed
         entries = .allocate(capacity: capacity)
@@ -167,7 +168,7 @@ public struct NeighbourTable: ~Copyable {
             queueSolicitation(index)
         }
         var displaced: UInt32? = nil
-        if Int(entry.pointee.queueCount) >= NeighbourTable.queueLength || freeWaiting == NeighbourTable.nothing {
+        if Int(entry.pointee.queueCount) >= queueLength || freeWaiting == NeighbourTable.nothing {
             guard entry.pointee.queueCount > 0 else { return .failed(.neighbourQueueFull) }
             let oldest = popWaiting(index)
             displaced = waiting[Int(oldest)].handle

@@ -112,14 +112,19 @@ extension SlowPath {
             case .accept: continue
             case .nat:
                 let request = transit.context.nat
-                guard let range = natRange(for: request, transit), tracker.pointee.setUpNAT(
-                    transit.tracking.connection, manipulation, range: range,
-                    masqueradeInterface: request.kind == .masquerade ? UInt32(transit.egress) + 1 : 0, now: transit.now) else { return .dropped(.natExhausted) }
-                return nil
+                guard let range = natRange(for: request, transit) else { return .dropped(.natExhausted) }
+                let leaving = UInt32(transit.egress) + 1
+                let masquerade = request.kind == .masquerade ? leaving : 0
+                let isBound = hook == .postrouting && router.interfaces[transit.egress].hasConeNAT
+                    ? tracker.pointee.setUpConeNAT(transit.tracking.connection, range: range, interface: leaving, masqueradeInterface: masquerade, now: transit.now)
+                    : tracker.pointee.setUpNAT(transit.tracking.connection, manipulation, range: range, masqueradeInterface: masquerade, now: transit.now)
+                return isBound ? nil : .dropped(.natExhausted)
             default: return conclude(verdict, transit)
             }
         }
-        return tracker.pointee.setUpNAT(transit.tracking.connection, manipulation, range: nil, now: transit.now) ? nil : .dropped(.natExhausted)
+        // Endpoint-independent filtering: whoever sends to a client's outer endpoint reaches the client.
+        let cone = hook == .prerouting ? tracker.pointee.coneTarget(transit.tracking, interface: UInt32(transit.ingress) + 1) : nil
+        return tracker.pointee.setUpNAT(transit.tracking.connection, manipulation, range: cone, now: transit.now) ? nil : .dropped(.natExhausted)
     }
 
     /// The addresses and ports of a request; nil if the interface has no address for it.

@@ -19,7 +19,7 @@ struct MessageCase: CustomTestStringConvertible, Sendable {
         // Unknown keys and tables
         MessageCase("mutu = 1500", "test.toml:4: port.mutu: unknown key (did you mean \"mtu\"?); [[port]] takes name, device, addresses, mtu, mac, rx-queues, tx-queues, rx-descriptors, tx-descriptors, promiscuous, emulate-offload"),
         MessageCase("[eal]\nmain_core = 0", "test.toml:5: eal.main_core: unknown key (did you mean \"main-core\"?); [eal] takes main-core, slow-path-core, worker-cores, share-cores, huge-pages, memory-mb, numa, arguments"),
-        MessageCase("[rulset]\nfile = \"x\"", "test.toml:4: rulset: unknown key (did you mean \"ruleset\"?); the file takes seed, eal, worker, port, vlan, routing, ruleset, flow-cache, conntrack, reassembly, neighbours, icmp, offload, control, log"),
+        MessageCase("[rulset]\nfile = \"x\"", "test.toml:4: rulset: unknown key (did you mean \"ruleset\"?); the file takes seed, eal, worker, port, vlan, routing, ruleset, flow-cache, conntrack, nat, reassembly, neighbours, icmp, offload, control, log"),
         MessageCase("[conntrack.timeout]\nquic = 3", "test.toml:5: conntrack.timeout.quic: unknown key; [conntrack.timeout] takes tcp-syn-sent, tcp-syn-recv, tcp-established, tcp-fin-wait, tcp-close-wait, tcp-last-ack, tcp-time-wait, tcp-close, tcp-max-retrans, tcp-unacknowledged, udp, udp-stream, icmp, icmpv6, generic"),
         // Wrong types
         MessageCase("[eal]\nmain-core = \"0\"", "test.toml:5: eal.main-core: is a string (\"0\"); must be an integer from 0 to 1023"),
@@ -93,6 +93,7 @@ struct MessageCase: CustomTestStringConvertible, Sendable {
         MessageCase("[[routing.route]]\nto = \"10.0.0.0/8\"\nport = \"r0\"\n[[routing.route.next-hop]]\nport = \"r0\"", "test.toml:6: routing.route.port: stands beside [[routing.route.next-hop]]; write it as another next hop"),
         MessageCase("[[routing.route]]\nto = \"10.0.0.0/8\"\n[[routing.route.next-hop]]\nport = \"r0\"\n[[routing.route.next-hop]]\nport = \"r7\"", "test.toml:9: routing.route.next-hop.port: there is no port \"r7\" (did you mean \"r0\"?); must be \"r0\""),
         MessageCase("[[routing.route]]\nto = \"10.0.0.0/8\"\n[[routing.route.next-hop]]\nweight = 2", "test.toml:6: routing.route.next-hop: has neither via nor port; a route needs a next hop (via), a port, or kind = \"blackhole\", \"unreachable\" or \"prohibit\""),
+        MessageCase("[nat]\nfull-cone = [\"wan\"]", "test.toml:5: nat.full-cone: there is no port \"wan\"; must be \"r0\""),
         // Rules
         MessageCase("[[routing.rule]]\nmark = 1\ntable = 254", "test.toml:4: routing.rule.priority: missing; each [[routing.rule]] needs one"),
         MessageCase("[[routing.rule]]\npriority = 1\nmark = 1", "test.toml:4: routing.rule: has neither table nor action; a rule looks into a table (254 is main), or ends with action = \"blackhole\", \"unreachable\" or \"prohibit\""),

@@ -125,7 +125,7 @@ func drain(_ table: inout NeighbourTable) -> [String] {
     }
 
     @Test func queuesAreBounded() {
-        var table = NeighbourTable(capacity: 16, waitingCapacity: 100)
+        var table = NeighbourTable(capacity: 16, waitingCapacity: 100, queueLength: 64)
         let a = ip("10.0.1.2"), b = ip("10.0.1.3")
         var displaced: [UInt32] = []
         for handle in 0..<70 {
