@@ -16,6 +16,9 @@ public struct IPv4OptionState: Sendable {
     /// where an error quotes the header.
     var isChanged = false
     public init() {}
+
+    /// The header checksum does not hold at the moment.
+    public var isStale: Bool { isChanged }
 }
 
 extension Router {

@@ -58,6 +58,9 @@ extension SlowPath {
     mutating func reject(_ transit: borrowing Transit) {
         let parsed = transit.context.parsed, request = transit.context.reject
         let isBroadcastFrame = transit.context.packetType != PacketType.host || isBroadcast(parsed.destinationAddress)
+        // Linux's check of the transport checksum takes the IP header in, whose own is stale once an option was filled in
+        // (nf_ip_checksum): such a packet is dropped without an answer.
+        if transit.options.isStale { return }
         if request.kind == .tcpReset {
             guard TCPReset.mayAnswer(transit.context.packet, parsed, isLinkBroadcast: isBroadcastFrame), var room = outbox.reserve(TCPReset.maximumLength) else { return }
             room.length = TCPReset.build(into: room, answering: transit.context.packet, parsed, style: .reject, link: answerLink(transit))

@@ -52,9 +52,13 @@ public enum HopByHopOptions {
                 // Router alert (RFC 2711).
                 guard length == 4 else { return .ipv6BadOption }
             case 0xc2:
-                // Jumbo payload (RFC 2675): never right where a payload length is given.
+                // Jumbo payload (RFC 2675): wrong where a payload length is given; else longer than any frame.
                 guard length == 6, (option - start) & 3 == 2 else { return .ipv6BadOption }
-                error = .parameterProblem(ipv6: packet.load32(option + 2) <= 65535 ? position + 2 : position, code: 0)
+                if packet.load32(option + 2) <= 65535 {
+                    error = .parameterProblem(ipv6: position + 2, code: 0)
+                } else if packet.load16(start + 4) != 0 {
+                    error = .parameterProblem(ipv6: position, code: 0)
+                }
                 return .ipv6BadOption
             default:
                 switch type >> 6 {

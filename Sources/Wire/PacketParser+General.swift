@@ -77,9 +77,10 @@ extension PacketParser {
         guard !source.isLoopback, !source.isMulticast else { return .martianSource }
         guard !destination.isLoopback else { return .martianDestination }
         if destination.isMulticast, destination.high >> 48 & 0x0f <= 1 { return .martianDestination }
-        let payloadLength = Int(first >> 16 & 0xffff)
-        // A length of 0 with a hop-by-hop header would be a jumbogram (RFC 2675): not supported.
-        if payloadLength == 0, UInt8(truncatingIfNeeded: first >> 8) == IPProtocol.hopByHop { return .ipv6BadPayloadLength }
+        var payloadLength = Int(first >> 16 & 0xffff)
+        // A length of 0 with a hop-by-hop header means all that there is: a jumbogram says more in an option (RFC 2675), and
+        // `HopByHopOptions` judges that.
+        if payloadLength == 0, UInt8(truncatingIfNeeded: first >> 8) == IPProtocol.hopByHop { payloadLength = available - 40 }
         guard payloadLength + 40 <= available else { return .ipv6BadPayloadLength }
 
         parsed.family = .ipv6

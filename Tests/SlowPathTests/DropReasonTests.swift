@@ -68,7 +68,7 @@ import Wire
         Case(name: "version 4 in an IPv6 frame", frames: [changed(ipv6(udp, next: 17), 14, 0x40)], reason: .ipv6BadVersion),
         Case(name: "payload length beyond the frame", frames: [ipv6(udp, next: 17, length: 900)], reason: .ipv6BadPayloadLength),
         Case(name: "hop-by-hop header cut off", frames: [ipv6([17, 9, 0, 0], next: 0)], reason: .ipv6ExtensionTruncated),
-        Case(name: "extension headers without end", frames: [ipv6([UInt8]((0 ..< 60).flatMap { _ in [60, 0, 1, 4, 0, 0, 0, 0] as [UInt8] }), next: 60)], reason: .ipv6TooManyExtensions),
+        Case(name: "extension headers without end", frames: [ipv6([UInt8]((0 ..< 1300).flatMap { _ in [60, 0, 1, 4, 0, 0, 0, 0] as [UInt8] }), next: 60)], reason: .ipv6TooManyExtensions),
         Case(name: "multicast source", frames: [ipv4(udp, source: [224, 0, 0, 9])], reason: .martianSource),
         Case(name: "our own source", frames: [ipv4(udp, source: [10, 0, 2, 1])], reason: .martianSource),
         Case(name: "loopback destination", frames: [ipv4(udp, destination: [127, 0, 0, 1])], reason: .martianDestination),
