@@ -201,6 +201,7 @@ extension Evaluator {
     /// Moves constants from left to right where the comparison allows it, spells masks out, and teaches the context.
     private func finishMatch(_ leftExpression: Expression, _ operation: RelationalOperator, _ rightExpression: Expression, _ place: SourceRange, _ rightNode: Node) throws -> Match {
         var left = leftExpression, right = rightExpression
+        if let match = bitList(left, operation, right, place) { return match }
         if case .constant(var value) = right {
             while case .binary(let inner, let base, .constant(let operand), _) = left {
                 if inner == .xor {
@@ -239,6 +240,14 @@ extension Evaluator {
             }
         }
         return Match(left: left, operation: operation, right: right, location: place)
+    }
+
+    /// `tcp flags & (syn | ack) != 0` asks for any of the bits, `== 0` for none: nft lists them as `syn,ack` and `! syn,ack`.
+    private func bitList(_ left: Expression, _ operation: RelationalOperator, _ right: Expression, _ place: SourceRange) -> Match? {
+        guard operation == .equal || operation == .notEqual, case .binary(.and, let base, .constant(let mask), _) = left, Datatypes.isBitmask(base.type),
+              case .constant(let value) = right, value.number == 0, mask.number != 0 else { return nil }
+        let bits = (0 ..< mask.type.bits).map { UInt128(1) << UInt128($0) }.filter { mask.number & $0 != 0 }.map { Value($0, base.type) }
+        return Match(left: base, operation: operation == .equal ? .noBit : .anyBit, right: bits.count == 1 ? .constant(bits[0]) : .flags(bits), location: place)
     }
 
     private func checkConflict(_ header: ProtocolHeader, _ value: Value, _ place: SourceRange) throws {

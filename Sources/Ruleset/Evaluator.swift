@@ -271,7 +271,7 @@ final class Evaluator {
         case .ipsec: return .route(.ipsec, family: nil, type: Datatypes.make(.boolean))
         case .nexthop:
             let chosen = family ?? (context.network == "ip" ? .ip : context.network == "ip6" ? .ip6 : nil)
-            guard let chosen else { throw fail("meta nfproto ipv4 or ipv6 must be specified before routing expression", node) }
+            guard let chosen else { throw fail("cannot determine ip protocol version, use \"ip nexthop\" or \"ip6 nexthop\" instead", node) }
             if let header = Protocols.named(chosen.rawValue) { try require(header, node) }
             return .route(.nexthop, family: chosen, type: Datatypes.make(chosen == .ip ? .ipv4Address : .ipv6Address))
         }

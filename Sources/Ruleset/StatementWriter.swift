@@ -55,7 +55,7 @@ struct StatementWriter {
         case .icmpCode, .icmpv6Code, .icmpxCode: return String(number)
         case .realm:
             if !numeric, let name = Symbols.name(number, .realm) { return "\"\(name)\"" }
-            return "0x" + Symbols.hex(number, 8)
+            return String(number)
         case .deviceGroup:
             if !numeric, let name = Symbols.name(number, .deviceGroup) { return "\"\(name)\"" }
             return String(number)
