@@ -83,6 +83,10 @@ targets += [.executableTarget(
 // The fuzzer of the nft language: no DPDK, no root.
 targets += [.executableTarget(name: "needletail-fuzz-nft", dependencies: ["Ruleset"], path: "Tests/FuzzNFT", swiftSettings: swiftTarget)]
 
+// The slow path and the flow cache as a process that frames are piped through, for Tests/KernelDifferential: no DPDK, no root.
+targets += [.executableTarget(
+    name: "packet-engine", dependencies: ["Wire", "Ruleset", "Policy", "Conntrack", "Routing", "FlowCache", "SlowPath"], path: "Tests/KernelDifferential/Engine", swiftSettings: swiftTarget)]
+
 // The rule-by-packet truth table, asked of the evaluator directly: no DPDK, no root.
 targets += [.executableTarget(name: "match-matrix", dependencies: ["Wire", "Ruleset", "Policy", "Conntrack"], swiftSettings: swiftTarget)]
 

@@ -32,7 +32,7 @@ extension CompiledRuleset {
                     let counter = program.counters[Int(number)]
                     value.tables[table].objects[index].value = .counter(packets: counter.packets, bytes: counter.bytes)
                 case .quota(var quota):
-                    quota.used = program.quotas[Int(number)].consumed
+                    quota.used = min(program.quotas[Int(number)].consumed, quota.limit)
                     value.tables[table].objects[index].value = .quota(quota)
                 default: break
                 }
@@ -60,7 +60,8 @@ extension CompiledRuleset {
             let counter = program.counters[Int(number)]
             return .counter(packets: counter.packets, bytes: counter.bytes)
         case .quota(var quota):
-            quota.used = program.quotas[Int(number)].consumed
+            // As Linux shows it: a quota that is used up shows its limit, however much more came.
+            quota.used = min(program.quotas[Int(number)].consumed, quota.limit)
             return .quota(quota)
         case .last:
             let last = program.lasts[Int(number)]

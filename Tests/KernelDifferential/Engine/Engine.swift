@@ -1,0 +1,182 @@
+// The slow path with, if wanted, a flow cache before it, frame by frame: what the worker does, without DPDK.
+//
+// Invariant: with the cache on, each frame is looked up first, as a worker does it, and only a miss or a failed guard
+// takes the slow path. `Mutation` plants a fault in what the cache holds, so that a test can show that it would be seen.
+import Conntrack
+import FlowCache
+import Policy
+import Routing
+import Ruleset
+import SlowPath
+import Wire
+
+/// A fault planted on purpose.
+enum Mutation: String {
+    case none
+    /// Cached flows take packets whatever their TCP flags, traffic class and length.
+    case wrongGuard = "wrong-guard"
+    /// Every packet that the cache forwards goes uncounted.
+    case missingCredit = "missing-credit"
+}
+
+struct Engine: ~Copyable {
+    private(set) var value: RulesetValue
+    private var compiled: CompiledRuleset
+    private var path: SlowPath
+    private var now: Timestamp = 1_000_000_000_000
+    private let cacheMemory: UnsafeMutableRawPointer
+    private let buffer = UnsafeMutableRawPointer.allocate(byteCount: 1 << 17, alignment: 64)
+    private let probe = UnsafeMutablePointer<FlowProbe>.allocate(capacity: 1)
+    private let mutation: Mutation
+    private(set) var hits = 0
+    private(set) var frames = 0
+    private(set) var disposition = ""
+    private static let interfaces = [Interface(name: "r0", index: 1), Interface(name: "r1", index: 2)]
+    private static let headroom = 256
+
+    init(ruleset: RulesetValue, cachesFlows: Bool, mutation: Mutation, seed: UInt64) throws {
+        let layout = FlowCacheConfiguration(ipv4Capacity: 1024, ipv6Capacity: 1024, seed: seed)
+        cacheMemory = .allocate(byteCount: FlowCache.memoryRequired(layout), alignment: 128)
+        var tracking = TrackerConfiguration()
+        tracking.maximumConnections = 1024
+        var settings = SlowPathSettings()
+        settings.cachesFlows = cachesFlows
+        settings.icmpErrorsPerSecond = 0
+        settings.seed = seed
+        self.mutation = mutation
+        value = ruleset
+        compiled = CompiledRuleset(ruleset, interfaces: Self.interfaces, seed: seed, now: now)
+        path = SlowPath(
+            settings: settings, tracker: ConnectionTracker(configuration: tracking, seed: seed), flows: FlowCache(memory: cacheMemory, configuration: layout),
+            ruleset: compiled, router: try makeRouter(), reassembler: Reassembler())
+    }
+
+    deinit {
+        cacheMemory.deallocate()
+        buffer.deallocate()
+        probe.deallocate()
+    }
+
+    /// One frame in, `advance` nanoseconds after the last; everything that comes out.
+    mutating func send(_ frame: [UInt8], port: Int, advance: UInt64) -> [(port: Int, frame: [UInt8])] {
+        now += advance
+        frames += 1
+        var sent: [(port: Int, frame: [UInt8])] = []
+        if advance >= 1_000_000_000 { tick(&sent) }
+        let start = buffer + Self.headroom
+        frame.withUnsafeBytes { if let base = $0.baseAddress { start.copyMemory(from: base, byteCount: $0.count) } }
+        if let hit = forward(start, frame.count, port) {
+            hits += 1
+            disposition = "cached"
+            sent.append(hit)
+            return sent
+        }
+        let outcome = path.process(PacketBuffer(start: start, length: frame.count, headroom: Self.headroom, tailroom: 4096), ingress: PortIndex(port), now: now)
+        disposition = "\(outcome.disposition)"
+        takeOutbox(&sent)
+        if outcome.sendsInPlace { sent.append((Int(outcome.port), [UInt8](UnsafeRawBufferPointer(start: path.inPlace.start, count: path.inPlace.length)))) }
+        if outcome.publishes { path.commitPublication(now: now) }
+        return sent
+    }
+
+    private mutating func takeOutbox(_ sent: inout [(port: Int, frame: [UInt8])]) {
+        for index in 0 ..< path.outbox.count {
+            let packet = path.outbox[index]
+            sent.append((Int(packet.port), [UInt8](UnsafeRawBufferPointer(start: packet.start, count: packet.length))))
+        }
+    }
+
+    /// What happens by the clock.
+    private mutating func tick(_ sent: inout [(port: Int, frame: [UInt8])]) {
+        path.sweepFlows(budget: .max, now: now)
+        path.runTimers(now: now)
+        takeOutbox(&sent)
+        if path.beginGracePeriod() { path.endGracePeriod(now: now) }
+    }
+
+    /// A worker's way: the frame rewritten in place and counted, or nil if it is the slow path's.
+    private mutating func forward(_ start: UnsafeMutableRawPointer, _ length: Int, _ port: Int) -> (port: Int, frame: [UInt8])? {
+        let reader = path.flows.pointee.reader
+        let address = path.router.interfaces[PortIndex(port)].mac
+        guard path.settings.cachesFlows, length >= 14, PacketBuffer(start: start, length: length).loadMAC(0) == address else { return nil }
+        let ingress = PortIndex(port)
+        if !FlowProbe.read(start, length: length, ingress: ingress, seeds: reader.seeds, into: probe) {
+            var parsed = ParsedPacket()
+            guard PacketParser.parse(PacketBuffer(start: start, length: length), into: &parsed) == .none,
+                  let odd = FlowProbe(parsed: parsed, frame: start, ingress: ingress, seeds: reader.seeds) else { return nil }
+            probe.initialize(to: odd)
+        }
+        guard let entry = reader.find(probe.pointee.key) else { return nil }
+        probe.pointee.entry = entry
+        let isIPv6 = probe.pointee.isIPv6
+        let action = reader.actions + FlowProbe.action(probe, isIPv6: isIPv6)
+        // Actions are shared and looked up by content: the fault goes into a copy.
+        var judged = action.pointee
+        if mutation == .wrongGuard { loosen(&judged) }
+        let connections = ConnectionRecords(base: path.tracker.pointee.poolBase, stride: ConnectionTracker.stride)
+        let verified = VerifiedChecksums(network: false, transport: false)
+        guard FlowProbe.judge(probe, isIPv6: isIPv6, action: &judged, generation: reader.currentGeneration(), verified: verified, connections: connections) == .none else {
+            return nil
+        }
+        FlowProbe.rewrite(probe, isIPv6: isIPv6, action: action)
+        if mutation != .missingCredit { FlowProbe.count(probe, isIPv6: isIPv6, tick: FlowCache.tick(now)) }
+        return (Int(action.pointee.outputPort), [UInt8](UnsafeRawBufferPointer(start: probe.pointee.frame, count: probe.pointee.frameLength)))
+    }
+
+    private func loosen(_ action: inout FlowAction) {
+        action.maximumLength = UInt16.max
+        action.guardTrafficClassMask = 0
+        action.guardTrafficClassValue = 0
+        action.tcpFlagsMask = 0
+        action.tcpFlagsValue = 0
+        action.flags &= ~FlowAction.Flag.checksTCPWindow
+    }
+
+    /// Every count is where it belongs.
+    private mutating func settle() {
+        path.creditAllFlows(now: now)
+        if path.beginGracePeriod() { path.endGracePeriod(now: now) }
+    }
+
+    /// Runs an nft command line; a change is in force afterwards, with the state of what stays.
+    mutating func nft(_ arguments: [String], input: String = "") -> String {
+        settle()
+        var line = NFTCommandLine(arguments: arguments)
+        line.standardInput = input
+        line.options.interfaces = Self.interfaces.map(\.name)
+        var changed = compiled.currentValue(now: now)
+        let result = line.run(on: &changed)
+        if !result.changes.isEmpty || result.altersState {
+            let next = CompiledRuleset(changed, interfaces: Self.interfaces, seed: 1, now: now)
+            path.invalidateFlows()
+            settle()
+            StateTransfer(to: next, from: compiled).run(now: now)
+            compiled = next
+            value = changed
+            path.adopt(next)
+        }
+        return result.output + result.errors
+    }
+
+    /// The live connections, one line each, sorted.
+    mutating func connections() -> [String] {
+        settle()
+        var lines: [String] = []
+        path.tracker.pointee.forEach(now: now) { _, pointer in
+            let record = pointer.pointee
+            func side(_ tuple: ConnectionTuple, _ packets: UInt64, _ bytes: UInt64) -> String {
+                "src=\(tuple.source) dst=\(tuple.destination) sport=\(tuple.sourcePort) dport=\(tuple.destinationPort) packets=\(packets) bytes=\(bytes)"
+            }
+            let isTCP = record.transportProtocol == IPProtocol.tcp
+            var line = "\(record.transportProtocol) \(isTCP ? record.stateName : "-") "
+            line += side(record.original, record.originalPackets, record.originalBytes) + " | "
+            line += side(record.reply, record.replyPackets, record.replyBytes)
+            let known = record.status.contains(.assured) ? "A" : record.status.contains(.seenReply) ? "R" : "U"
+            line += " \(known) mark=\(record.mark) zone=\(record.zone.identifier) labels=\(record.labelsHigh),\(record.labelsLow)"
+            line += " status=\(record.status.rawValue)"
+            line += " seconds=\((record.deadline - min(now, record.deadline)) / 1_000_000_000)"
+            lines.append(line)
+        }
+        return lines.sorted()
+    }
+}

@@ -1,0 +1,45 @@
+// Speaks frames over pipes, for run.py: one command a line, answers end with a line ".".
+//
+//     ruleset CACHE MUTATION SEED HEX   a new engine; the ruleset's text in hex; answers what nft would say
+//     frame PORT NANOSECONDS HEX        "out PORT HEX" for each frame that comes out, "end DISPOSITION"
+//     nft HEX                           changes the ruleset by these commands
+//     list                              what `nft -a list ruleset` prints
+//     connections                       the connections, one a line
+//     hits                              "HITS FRAMES"
+import Foundation
+import Ruleset
+
+func bytes(_ hex: Substring) -> [UInt8] {
+    let digits = hex.utf8.map { $0 < 58 ? $0 &- 48 : $0 &- 87 }
+    return stride(from: 0, to: digits.count - 1, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
+}
+func text(_ hex: Substring) -> String { String(decoding: bytes(hex), as: UTF8.self) }
+let digits = Array("0123456789abcdef".utf8)
+func hex(_ frame: [UInt8]) -> String {
+    String(decoding: frame.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+}
+
+var engine: Engine? = nil
+while let line = readLine() {
+    let words = line.split(separator: " ", omittingEmptySubsequences: false)
+    switch words[0] {
+    case "ruleset":
+        let loaded = RulesetValue().applying(text: text(words[4]), name: "ruleset", options: LoadOptions(interfaces: ["r0", "r1"]))
+        if loaded.isAccepted {
+            engine = try Engine(ruleset: loaded.value, cachesFlows: words[1] == "1", mutation: Mutation(rawValue: String(words[2])) ?? .none, seed: UInt64(words[3]) ?? 1)
+        } else {
+            engine = nil
+            print(loaded.diagnostics.map(\.message).joined(separator: "\n"))
+        }
+    case "frame":
+        for (port, frame) in engine?.send(bytes(words[3]), port: Int(words[1]) ?? 0, advance: UInt64(words[2]) ?? 0) ?? [] { print("out \(port) \(hex(frame))") }
+        print("end \(engine?.disposition ?? "")")
+    case "nft": print(engine?.nft(["-f", "-"], input: text(words[1])) ?? "")
+    case "list": print(engine?.nft(["-a", "list", "ruleset"]) ?? "")
+    case "connections": print(engine?.connections().joined(separator: "\n") ?? "")
+    case "hits": print("\(engine?.hits ?? 0) \(engine?.frames ?? 0)")
+    default: print("unknown command")
+    }
+    print(".")
+    fflush(nil)
+}

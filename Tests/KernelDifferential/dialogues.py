@@ -1,0 +1,177 @@
+"""Random dialogues: what a few hosts would say to each other through the router, answers made from what really arrived.
+
+A dialogue is a list of steps, each plain data (so that it can be shrunk): who sends what on which conversation. `Speaker`
+makes the frames, one per engine, from what that engine let through."""
+import struct
+
+import frames as f
+from frames import ACK, FIN, PSH, RST, SYN
+
+CLIENTS = [("A2", 4, "10.0.1.2"), ("A3", 4, "10.0.1.3"), ("A2", 6, "fd00:1::2"), ("A3", 6, "fd00:1::3"), ("B2", 4, "10.0.2.2"), ("B3", 6, "fd00:2::3")]
+SERVERS = {("A", 4): ["10.0.2.2", "10.0.2.3", "10.0.2.2", "192.0.2.7", "10.0.2.1", "10.0.1.1"], ("A", 6): ["fd00:2::2", "fd00:2::3", "2001:db8::7", "fd00:2::1"],
+           ("B", 4): ["10.0.1.2", "10.0.1.3", "10.0.2.1"], ("B", 6): ["fd00:1::2", "fd00:1::3"]}
+ROUTER = ("10.0.1.1", "10.0.2.1", "fd00:1::1", "fd00:2::1")
+SCRIPTS = {
+    "tcp": ["syn", "synack", "ack", "data", "rdata", "data", "ack", "rdata", "data", "data", "fin", "rfin", "ack"],
+    "udp": ["data", "rdata", "data", "rdata", "data", "data", "rdata", "data"],
+    "icmp": ["data", "rdata", "data", "rdata", "data"],
+}
+ODD = ["bad", "late", "rst", "rrst", "syn", "error", "rerror", "ttl1", "fragments", "again", "tos", "long", "mss", "synack", "null", "options", "extension", "urg", "toobig", "vlan", "zerosum", "short", "fin"]
+
+
+class Dialogues:
+    def __init__(self, random):
+        self.random = random
+
+    def generate(self, often=False):
+        r = self.random
+        talks = []
+        for number in range(r.randint(2, 5)):
+            mac, version, address = r.choice(CLIENTS)
+            proto = r.choice(["tcp", "tcp", "udp", "udp", "icmp"])
+            server = r.choice(SERVERS[mac[0], version])
+            talks.append(dict(mac=mac, v=version, client=address, server=server, proto=proto, sport=1000 + number if r.random() < 0.7 else 40000 + number, dport=r.choice([22, 53, 80, 80, 443, 8080, 2000])))
+        queues = []
+        for number, talk in enumerate(talks):
+            script = list(SCRIPTS[talk["proto"]])
+            if often:
+                at = 4 if talk["proto"] == "tcp" else 2
+                for _ in range(r.randint(10, 30)):
+                    script.insert(r.randint(at, len(script) - (3 if talk["proto"] == "tcp" else 0)), r.choice(["data", "rdata", "data", "rdata", "tos", "long", "urg", "ttl1", "bad", "zerosum", "late"]))
+            for _ in range(r.choice([0, 0, 1, 2, 3])):
+                script.insert(r.randint(0, len(script)), r.choice(ODD))
+            queues.append([dict(talk=number, do=step, n=r.randint(0, 1 << 30)) for step in script])
+        steps = []
+        while any(queues):
+            steps.append(r.choice([q for q in queues if q]).pop(0))
+        return talks, steps
+
+
+class Speaker:
+    """Both ends of every conversation, as they stand against one engine."""
+
+    def __init__(self, talks):
+        self.state = [dict(t, cseq=1000 + 100 * i, sseq=5000 + 100 * i, seen=None, last=None, back=None) for i, t in enumerate(talks)]
+
+    def arrived(self, number, out):
+        """What came out after a step: the server of the conversation learns whom it speaks with."""
+        s = self.state[number]
+        for port, data in out:
+            p = f.Parsed(data)
+            if not p.ok:
+                continue
+            if p.protocol in (6, 17) and len(p.body) >= 8 or p.protocol in (1, 58) and p.body[0] in (8, 128, 0, 129):
+                mine = 0 if s["mac"][0] == "A" else 1
+                if self.sent_by_client and (port != mine or p.destination != s["client"]):
+                    s["seen"] = (port, p)
+                s["last_out"] = (port, data)
+
+    def frames(self, step):
+        """The frames of a step: [(port, bytes)]."""
+        s, do, n = self.state[step["talk"]], step["do"], step["n"]
+        v6 = s["v"] == 6
+        from_server = do in ("synack", "rdata", "rfin", "rrst", "rerror")
+        self.sent_by_client = not from_server
+        kinds = {"tcp": 6, "udp": 17, "icmp": 58 if v6 else 1}
+        protocol = kinds[s["proto"]]
+        payload = bytes((n + i) & 0xFF for i in range((n >> 4) % 60 + 1))
+        if do == "long":
+            payload = payload * 40
+            payload = payload[:1380]
+        if not from_server:
+            source, destination, sport, dport = s["client"], s["server"], s["sport"], s["dport"]
+            mac, port = s["mac"], 0 if s["mac"][0] == "A" else 1
+        else:
+            if s["seen"]:
+                port, p = s["seen"]
+                source, destination, sport, dport = p.destination, p.source, p.dport, p.sport
+                if s["proto"] == "icmp":
+                    sport = dport = 0
+            else:
+                if s["server"] in ROUTER:
+                    return []
+                port = 1 if s["mac"][0] == "A" else 0
+                source, destination, sport, dport = s["server"], s["client"], s["dport"], s["sport"]
+            mac = "AB"[port] + ("3" if source.endswith("3") else "2")
+        router = "r%d" % port
+        ip = dict(ttl=1 if do == "ttl1" else 64, ident=n & 0xFFFF | 1, dont=n & 8 != 0, bad=do == "bad")
+        if do == "tos":
+            ip["tos"] = [0, 0x20, 0xB8, 3, 0x28][n % 5]
+        if do == "options" and not v6 and destination not in ROUTER:
+            ip["options"] = [b"\x07\x07\x04\0\0\0\0", b"\x01\x01\x01\0", b"\x94\x04\0\0"][n % 3]
+        if do == "extension" and v6:
+            ip["extensions"] = [[(60, b"\0\x01\x04\0\0\0\0")], [(0, b"\0\x01\x04\0\0\0\0")], [(0, b"\0\x01\x04\0\0\0\0"), (60, b"\0\x01\x04\0\0\0\0")]][n % 3]
+        if do in ("error", "rerror", "toobig"):
+            return self.error(s, do, n, v6)
+        if do == "again":
+            return [s["last"]] if s["last"] else []
+        body = self.transport(s, do, n, protocol, from_server, sport, dport, payload)
+        if do == "zerosum" and protocol == 17 and not v6:
+            ip["keep"] = True
+        data = f.packet(source, destination, protocol, body, **ip)
+        if do == "short":
+            data = data[:len(data) - 3]
+        if do == "fragments":
+            big = f.packet(source, destination, protocol, body + payload * 30, **ip) if protocol != 17 else f.packet(source, destination, protocol, f.udp(sport, dport, payload * 30), **dict(ip, dont=False))
+            parts = (f.fragments6 if v6 else f.fragments)(big, 400 if n & 1 else 600, n & 0xFFFF | 1)
+            if n & 2:
+                parts.reverse()
+            return [(port, f.frame(mac, router, part)) for part in parts]
+        frame = f.frame(mac, router, data, tags=(5,) if do == "vlan" else ())
+        if len(frame) < 60 and n & 64:
+            frame += b"\0" * (60 - len(frame))
+        s["last"] = (port, frame)
+        return [(port, frame)]
+
+    def transport(self, s, do, n, protocol, from_server, sport, dport, payload):
+        if protocol == 17:
+            return f.udp(sport, dport, payload)
+        if protocol in (1, 58):
+            ask, answer = (8, 0) if protocol == 1 else (128, 129)
+            ident = s["sport"]
+            if from_server and s["seen"]:
+                ident = struct.unpack("!H", s["seen"][1].body[4:6])[0]
+            return f.icmp(answer if from_server else ask, 0, ident << 16 | n & 0xF, payload)
+        mine, theirs = ("sseq", "cseq") if from_server else ("cseq", "sseq")
+        seq, ack = s[mine], s[theirs]
+        mss = b"\x02\x04" + struct.pack("!H", 1460) + (b"\x01\x03\x03\x02" if n & 16 else b"") + (b"\x04\x02" if n & 32 else b"")
+        if do in ("syn", "mss"):
+            if do == "syn" and not s.get("open"):
+                s["open"] = True
+                s["cseq"] = seq + 1
+            return f.tcp(sport, dport, SYN, seq, 0, options=mss)
+        if do == "synack":
+            s["sseq"] = seq + 1
+            return f.tcp(sport, dport, SYN | ACK, seq, ack, options=mss)
+        if do == "ack":
+            return f.tcp(sport, dport, ACK, seq, ack)
+        if do in ("fin", "rfin"):
+            s[mine] += 1
+            return f.tcp(sport, dport, FIN | ACK, seq, ack)
+        if do in ("rst", "rrst"):
+            return f.tcp(sport, dport, RST | (ACK if n & 1 else 0), seq, ack)
+        if do == "null":
+            return f.tcp(sport, dport, [0, FIN | SYN, SYN | RST, FIN | PSH | 32, FIN][n % 5], seq, ack)
+        if do == "late":
+            return f.tcp(sport, dport, ACK | PSH, seq + [200000, -100000, -50, 70000][n % 4], ack + [0, 0, 100000][n % 3], payload)
+        if do not in ("bad", "ttl1", "short", "vlan"):
+            s[mine] += len(payload)
+        return f.tcp(sport, dport, ACK | (32 if do == "urg" else PSH if n & 1 else 0), seq, ack, payload)
+
+    def error(self, s, do, n, v6):
+        """An ICMP error about the conversation's last packet that came out, from its receiver (or a router behind it)."""
+        if not s.get("last_out"):
+            return []
+        port, data = s["last_out"]
+        p = f.Parsed(data)
+        quoted = p.ip[:len(p.ip) if v6 else 28 + n % 40]
+        if v6:
+            kind, code, rest = [(1, 4, 0), (3, 0, 0), (2, 0, 1300)][2 if do == "toobig" else n % 2]
+        else:
+            kind, code, rest = [(3, 3, 0), (11, 0, 0), (3, 1, 0), (3, 4, 1300)][3 if do == "toobig" else n % 3]
+        source = p.destination
+        if n & 32 and port == 1:
+            source = "2001:db8:ffff::1" if v6 else "198.51.100.1"
+        body = f.icmp(kind, code, rest, quoted)
+        mac = "AB"[port] + "2"
+        return [(port, f.frame(mac, "r%d" % port, f.packet(source, p.source, 58 if v6 else 1, body)))]

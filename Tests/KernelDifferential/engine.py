@@ -1,0 +1,57 @@
+"""Needletail as the engine: the process packet-engine at the other end of two pipes."""
+import re
+import subprocess
+
+
+class Needletail:
+    def __init__(self, binary, caches=True, mutation="none"):
+        self.binary, self.caches, self.mutation = binary, caches, mutation
+        self.name = "Needletail with the cache %s" % ("on" if caches else "off")
+        self.process = None
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen([self.binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1 << 16)
+
+    def ask(self, line):
+        try:
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass
+        answer = []
+        while True:
+            got = self.process.stdout.readline()
+            if not got:
+                self.process.wait()
+                self.start()
+                raise RuntimeError("packet-engine died")
+            if got == ".\n":
+                return answer
+            answer.append(got.rstrip("\n"))
+
+    def load(self, text, seed=1):
+        return "\n".join(self.ask("ruleset %d %s %d %s" % (self.caches, self.mutation, seed, text.encode().hex())))
+
+    def send(self, data, port, advance):
+        out = []
+        for line in self.ask("frame %d %d %s" % (port, advance, data.hex())):
+            words = line.split(" ")
+            if words[0] == "out":
+                out.append((int(words[1]), bytes.fromhex(words[2])))
+            else:
+                self.disposition = line
+        return out
+
+    def nft(self, text):
+        return "\n".join(self.ask("nft " + text.encode().hex())).strip()
+
+    def listing(self):
+        return "\n".join(self.ask("list"))
+
+    def connections(self, everything=False):
+        lines = [line for line in self.ask("connections") if line]
+        return sorted(lines if everything else [re.sub(r" labels=.*", "", line) for line in lines])
+
+    def hits(self):
+        return tuple(int(word) for word in self.ask("hits")[0].split())

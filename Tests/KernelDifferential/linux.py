@@ -1,0 +1,159 @@
+"""Linux itself as the engine: this process moves into a network namespace of its own, with two TAP devices as ports.
+
+A write to a TAP device takes the frame through the whole stack before it returns, so that what comes out can be read at
+once: no silence to wait for."""
+import ctypes
+import fcntl
+import os
+import re
+import select
+import struct
+import subprocess
+
+CLONE_NEWNET, TUNSETIFF, TAP_NO_PI = 0x40000000, 0x400454CA, 0x1002
+SETTINGS = """ipv4/ip_forward=1 ipv6/conf/all/forwarding=1 ipv4/conf/all/rp_filter=0 ipv4/conf/default/rp_filter=0 ipv4/icmp_ratelimit=0
+ipv6/icmp/ratelimit=0 ipv4/conf/all/send_redirects=0 ipv4/conf/default/send_redirects=0 ipv4/icmp_msgs_per_sec=1000000
+ipv6/conf/default/accept_dad=0 ipv6/conf/all/accept_dad=0 ipv6/conf/default/router_solicitations=0 netfilter/nf_conntrack_acct=1"""
+
+
+class Unavailable(Exception):
+    pass
+
+
+def run(*words, text=None):
+    return subprocess.run(words, input=text, capture_output=True, text=True)
+
+
+def setting(name, value):
+    try:
+        with open("/proc/sys/net/" + name, "w") as file:
+            file.write(value)
+    except OSError:
+        pass
+
+
+class Linux:
+    name = "Linux"
+
+    def __init__(self):
+        if os.geteuid() != 0:
+            raise Unavailable("needs root")
+        for tool in ("nft", "ip", "conntrack"):
+            if not any(os.access(os.path.join(p, tool), os.X_OK) for p in os.environ.get("PATH", "").split(":") + ["/usr/sbin", "/sbin"]):
+                raise Unavailable("no " + tool)
+        os.environ["PATH"] += ":/usr/sbin:/sbin"
+        if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
+            raise Unavailable("no network namespace to be had")
+        for words in SETTINGS.split():
+            setting(*words.split("="))
+        self.taps = []
+        for port, last in ((0, 0x0A), (1, 0x0B)):
+            try:
+                tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+                fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", b"r%d" % port, TAP_NO_PI))
+            except OSError as error:
+                raise Unavailable("no TAP device: %s" % error)
+            self.taps.append(tap)
+            commands = ["link set lo up", "link set r%d address 02:00:00:00:%02x:01 addrgenmode none" % (port, last), "link set r%d up" % port,
+                        "addr add 10.0.%d.1/24 dev r%d" % (port + 1, port), "addr add fd00:%d::1/64 dev r%d nodad" % (port + 1, port)]
+            for host in (2, 3):
+                mac = "02:00:00:00:%02x:%02x" % (last, host)
+                for where in ("10.0.%d.%d" % (port + 1, host), "fd00:%d::%d" % (port + 1, host)):
+                    commands.append("neigh replace %s lladdr %s dev r%d nud permanent" % (where, mac, port))
+            for command in commands:
+                run("ip", *command.split())
+            for name in ("ipv4/conf/r%d/rp_filter", "ipv4/conf/r%d/send_redirects"):
+                setting(name % port, "0")
+        run("ip", "route", "add", "default", "via", "10.0.2.2")
+        run("ip", "-6", "route", "add", "default", "via", "fd00:2::2")
+        self.drain(0.3)
+
+    def drain(self, quiet=0.0):
+        out = []
+        while True:
+            ready, _, _ = select.select(self.taps, [], [], quiet)
+            if not ready:
+                return out
+            for port, tap in enumerate(self.taps):
+                while tap in ready:
+                    try:
+                        out.append((port, os.read(tap, 65536)))
+                    except BlockingIOError:
+                        break
+
+    def load(self, text, seed=1):
+        run("nft", "flush", "ruleset")
+        run("conntrack", "-F")
+        run("conntrack", "-F", "expect")
+        result = run("nft", "-f", "-", text=text)
+        self.drain(0.0)
+        return result.stderr
+
+    def send(self, data, port, advance):
+        try:
+            os.write(self.taps[port], data)
+        except OSError:
+            return []
+        return self.drain(0.0)
+
+    def nft(self, text):
+        return run("nft", "-f", "-", text=text).stderr
+
+    def listing(self):
+        return run("nft", "list", "ruleset").stdout
+
+    def connections(self):
+        lines = []
+        for family in ("ipv4", "ipv6"):
+            for line in run("conntrack", "-L", "-f", family).stdout.splitlines():
+                lines.append(self.normal(line))
+        return sorted(lines)
+
+    @staticmethod
+    def normal(line):
+        """A line of conntrack -L in packet-engine's form, without times."""
+        words = line.split()
+        protocol = words[1]
+        state = words[3] if protocol == "6" else "-"
+        sides = [{}, {}]
+        kind = {}
+        for word in words:
+            if "=" in word:
+                key, value = word.split("=", 1)
+                for side in sides:
+                    if key in ("src", "dst", "sport", "dport", "packets", "bytes", "type", "code", "id"):
+                        if key not in side:
+                            side[key] = value
+                            break
+                else:
+                    kind[key] = value
+        def text(s):
+            if "type" in s:
+                s["sport"], s["dport"] = s["id"], str(int(s["type"]) << 8 | int(s["code"]))
+            return " ".join("%s=%s" % (k, s.get(k, "0")) for k in ("src", "dst", "sport", "dport", "packets", "bytes"))
+        known = "A" if "[ASSURED]" in words else "U" if "[UNREPLIED]" in words else "R"
+        return "%s %s %s | %s %s mark=%s zone=%s" % (protocol, state, text(sides[0]), text(sides[1]), known, kind.get("mark", "0"), kind.get("zone", "0"))
+
+
+def state(text):
+    """What packets changed in a listing, a line each: counters, quotas, and the elements of the sets that packets fill. How the
+    rules themselves are spelled differs between versions of nft."""
+    where, result, number = ["", ""], [], 0
+    text = re.sub(r"elements = \{[^{}]*\}", lambda match: " ".join(match.group(0).split()), text)
+    for line in text.splitlines():
+        words = line.split()
+        if not words or words[0] == "}":
+            continue
+        if line[0] != "\t":
+            where = [" ".join(words[:3]), ""]
+        elif line[1] != "\t":
+            where[1], number = " ".join(words[:2]), 0
+        elif words[0] == "elements":
+            elements = [re.sub(r" (expires|timeout) [0-9a-z]+", "", element).strip() for element in line[line.index("{") + 1:line.rindex("}")].split(",")]
+            result += ["%s: %s" % (" ".join(where), element) for element in sorted(elements)]
+        else:
+            number += 1
+            found = re.findall(r"counter packets \d+ bytes \d+|^\s*packets \d+ bytes \d+|used \d+ \w*bytes", line)
+            if found:
+                result.append("%s line %d: %s" % (" ".join(where), number, ", ".join(f.strip() for f in found)))
+    return "\n".join(result)

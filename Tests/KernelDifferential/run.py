@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+"""Random rulesets and dialogues through two engines in lock-step; a difference is shrunk and printed.
+
+    run.py kernel    ENGINE [--rulesets N] [--seconds S] [--seed X]     Linux against Needletail (root)
+    run.py invisible ENGINE [...]                                       the flow cache on against off
+    run.py planted   ENGINE                                             that planted faults of the cache are seen
+
+ENGINE is the executable packet-engine. Exit code 0: no difference; 1: a difference; 125: cannot be run here."""
+import argparse
+import copy
+import random
+import sys
+import time
+
+import frames as f
+from dialogues import Dialogues, Speaker
+from engine import Needletail
+from linux import Linux, Unavailable, state
+from rulesets import Rulesets
+
+
+class Case:
+    def __init__(self, seed, often=False):
+        r = random.Random(seed)
+        self.seed = seed
+        self.tables = Rulesets(r, cached=often and r.random() < 0.75).generate()
+        self.talks, self.steps = Dialogues(r).generate(often)
+        if often:
+            self.steps = change(self.steps, r)
+
+    def with_(self, **changes):
+        case = copy.copy(self)
+        case.__dict__.update(changes)
+        return case
+
+    @property
+    def text(self):
+        return Rulesets.text(self.tables)
+
+
+def change(steps, r):
+    """Rulesets that change in mid dialogue, and time that passes."""
+    for step in steps:
+        step["wait"] = r.choice([1] * 30 + [2000, 2000, 31000, 130000])
+    for _ in range(r.choice([0, 0, 1, 2])):
+        table = "inet later%d" % r.randint(0, 1)
+        text = r.choice(["add table %s; add chain %s f { type filter hook forward priority %d; }; add rule %s f %s" % (
+            table, table, r.choice([-5, 5]), table, r.choice(["counter", "udp dport 53 counter drop", "ip dscp cs1 counter drop", "tcp flags psh counter", "meta length > 100 counter drop", "ct mark set 9 counter"])),
+            "flush ruleset" if r.random() < 0.1 else "add table inet other"])
+        steps.insert(r.randint(0, len(steps)), dict(nft=text.replace("; add", "\nadd") + "\n"))
+    return steps
+
+
+def prepared(data, exact):
+    return data if exact else f.mask(data)
+
+
+def play(case, engines, exact=False):
+    """None if the engines agree, else what differs. `exact`: every byte and every field, by the same clock."""
+    answers = [engine.load(case.text, case.seed & 0xFFFF) for engine in engines]
+    refused = [bool(answer.strip()) for answer in answers]
+    if refused[-1] and not refused[0]:
+        return ("refused", "%s: %s" % (engines[-1].name, answers[-1].strip()))
+    if any(refused):
+        return None
+    speakers = [Speaker(case.talks) for _ in engines]
+    for number, step in enumerate(case.steps):
+        if "nft" in step:
+            for engine in engines:
+                engine.nft(step["nft"])
+            continue
+        outs, ins = [], []
+        for engine, speaker in zip(engines, speakers):
+            out, sent = [], speaker.frames(step)
+            for place, (port, data) in enumerate(sent):
+                out += engine.send(data, port, step.get("wait", 1) * 1_000_000 if place == 0 else 1000)
+            out = [(port, data) for port, data in out if not f.is_noise(data)]
+            speaker.arrived(step["talk"], out)
+            ins.append(sent)
+            outs.append(out)
+        shown = [sorted((port, prepared(data, exact)) for port, data in out) for out in outs]
+        if shown[0] != shown[1]:
+            if not exact and f.has_random_port(ins[0], shown[0], shown[1]):
+                # From here on the two engines carry different conversations.
+                return None
+            lines = ["step %d: %s of conversation %d %s" % (number, step["do"], step["talk"], case.talks[step["talk"]])]
+            for engine, sent, out in zip(engines, ins, shown):
+                lines.append("  %s" % engine.name)
+                lines += ["    in  r%d %s" % (port, data.hex()) for port, data in sent]
+                lines += ["    out r%d %s" % (port, data.hex()) for port, data in out]
+                lines.append("    " + getattr(engine, "disposition", ""))
+            return ("frames", "\n".join(lines))
+    for what, values in (("listing", [e.listing() if exact else state(e.listing()) for e in engines]),
+                         ("connections", ["\n".join(e.connections(True) if isinstance(e, Needletail) and exact else e.connections()) for e in engines])):
+        if values[0] != values[1]:
+            left, right = values[0].splitlines(), values[1].splitlines()
+            lines = ["%s" % what] + ["  %s: %s" % (engines[0].name, line.strip()) for line in left if line not in right]
+            lines += ["  %s: %s" % (engines[1].name, line.strip()) for line in right if line not in left]
+            return (what, "\n".join(lines))
+    return None
+
+
+def shrink(case, engines, exact, difference, seconds=20):
+    """The smallest case with a difference of the same kind: steps, then rules, tables and blocks are taken away."""
+    end = time.monotonic() + seconds
+    best, found = case, difference
+
+    def attempt(changed):
+        nonlocal best, found
+        if time.monotonic() > end:
+            return False
+        got = play(changed, engines, exact)
+        if got and got[0] == difference[0]:
+            best, found = changed, got
+            return True
+        return False
+
+    size = max(1, len(best.steps) // 2)
+    while size:
+        at = 0
+        while at < len(best.steps):
+            if not attempt(best.with_(steps=best.steps[:at] + best.steps[at + size:])):
+                at += size
+        size //= 2
+    shrunk = True
+    while shrunk and time.monotonic() < end:
+        shrunk = False
+        for t in reversed(range(len(best.tables))):
+            if attempt(best.with_(tables=best.tables[:t] + best.tables[t + 1:])):
+                shrunk = True
+                continue
+            for b in reversed(range(len(best.tables[t][1]))):
+                tables = copy.deepcopy(best.tables)
+                del tables[t][1][b]
+                if attempt(best.with_(tables=tables)):
+                    shrunk = True
+                    continue
+                for line in reversed(range(1, len(best.tables[t][1][b][1]))):
+                    tables = copy.deepcopy(best.tables)
+                    del tables[t][1][b][1][line]
+                    shrunk |= attempt(best.with_(tables=tables))
+    return best, found
+
+
+def report(case, found):
+    print("\n== seed %d differs: %s\n%s%s" % (case.seed, found[0], case.text, found[1]))
+    print("  steps: " + "; ".join(step.get("nft", "").strip() or "%d %s" % (step["talk"], step["do"]) for step in case.steps))
+    sys.stdout.flush()
+
+
+def campaign(engines, options, exact):
+    start, done, bad, refused, seeds = time.monotonic(), 0, 0, 0, []
+    seed = options.seed
+    while done < options.rulesets and time.monotonic() - start < options.seconds:
+        case = Case(seed, often=exact)
+        found = play(case, engines, exact)
+        seeds.append(seed)
+        done += 1
+        if found:
+            bad += 1
+            smallest, found = shrink(case, engines, exact, found) if not options.whole else (case, found)
+            report(smallest, found)
+            if bad >= options.stop:
+                break
+        seed += 1
+    return done, bad, seeds
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=["kernel", "invisible", "planted"])
+    parser.add_argument("engine")
+    parser.add_argument("--rulesets", type=int, default=100000)
+    parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--stop", type=int, default=1, help="end after so many differences")
+    parser.add_argument("--whole", action="store_true", help="do not shrink")
+    options = parser.parse_args()
+    if options.seed is None:
+        options.seed = random.SystemRandom().randrange(1, 1 << 31)
+    if options.what == "kernel":
+        try:
+            engines = [Linux(), Needletail(options.engine)]
+        except Unavailable as why:
+            print("skipped: %s" % why)
+            return 125
+        done, bad, seeds = campaign(engines, options, False)
+        print("seeds %s" % " ".join(str(s) for s in seeds))
+        print("%d rulesets against Linux, %d with a difference" % (done, bad))
+        return 1 if bad else 0
+    if options.what == "invisible":
+        engines = [Needletail(options.engine, caches=False), Needletail(options.engine)]
+        hits = frames = 0
+        load = engines[1].load
+        def counting(text, seed=1):
+            nonlocal hits, frames
+            h, n = engines[1].hits()
+            hits, frames = hits + h, frames + n
+            return load(text, seed)
+        engines[1].load = counting
+        done, bad, seeds = campaign(engines, options, True)
+        print("seeds %s" % " ".join(str(s) for s in seeds))
+        share = 100 * hits / max(1, frames)
+        print("%d rulesets with the cache on and off, %d with a difference; %d of %d frames (%.0f %%) by the cache" % (done, bad, hits, frames, share))
+        if share < 10:
+            print("too few frames met the cache: this proves nothing")
+            return 1
+        return 1 if bad else 0
+    failures = 0
+    for mutation in ("wrong-guard", "missing-credit"):
+        engines = [Needletail(options.engine, caches=False), Needletail(options.engine, mutation=mutation)]
+        for number in range(200):
+            found = play(Case(options.seed + number, often=True), engines, True)
+            if found:
+                print("planted %s: seen with ruleset %d of seed %d" % (mutation, number + 1, options.seed))
+                break
+        else:
+            print("planted %s: not seen" % mutation)
+            failures += 1
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
