@@ -27,7 +27,8 @@ struct SlowPathHarness: ~Copyable {
     static let macs: [UInt64] = [0x0200_0000_0a01, 0x0200_0000_0b01]
 
     /// - Parameter vlans: further interfaces behind r0 and r1, in this order; host 2 of each network is known.
-    init(ruleset: RulesetValue = RulesetValue(), cachesFlows: Bool = true, vlans: [VLAN] = []) {
+    ///   - hasPolicy: with the tables and rules of `addPolicy`.
+    init(ruleset: RulesetValue = RulesetValue(), cachesFlows: Bool = true, vlans: [VLAN] = [], hasPolicy: Bool = false) {
         let layout = FlowCacheConfiguration(ipv4Capacity: 1024, ipv6Capacity: 1024, seed: 1)
         cacheMemory = .allocate(byteCount: FlowCache.memoryRequired(layout), alignment: 128)
         var tracking = TrackerConfiguration()
@@ -38,7 +39,7 @@ struct SlowPathHarness: ~Copyable {
         path = SlowPath(
             settings: settings, tracker: ConnectionTracker(configuration: tracking, seed: 1), flows: FlowCache(memory: cacheMemory, configuration: layout),
             ruleset: CompiledRuleset(ruleset, interfaces: (["r0", "r1"] + vlans.map(\.name)).enumerated().map { Interface(name: $1, index: UInt32($0 + 1)) }, seed: 1),
-            router: Self.router(vlans), reassembler: Reassembler())
+            router: Self.router(vlans, hasPolicy: hasPolicy), reassembler: Reassembler())
     }
 
     deinit {
@@ -48,7 +49,7 @@ struct SlowPathHarness: ~Copyable {
 
     /// 10.0.1.0/24 and fd00:1::/64 behind r0, 10.0.2.0/24 and fd00:2::/64 behind r1; hosts 2 and 3 of each are known; the
     /// default routes go to host 2 behind r1.
-    private static func router(_ vlans: [VLAN]) -> Router {
+    private static func router(_ vlans: [VLAN], hasPolicy: Bool) -> Router {
         var router = Router()
         do {
             for port in 0 ..< 2 {
@@ -72,8 +73,68 @@ struct SlowPathHarness: ~Copyable {
                 let mac = EthernetAddress(rawValue: router.interfaces[index].mac.rawValue & ~0xff | 2)
                 try router.neighbours.addPermanent(IPAddress(ipv4: vlan.network | 2), port: index, mac: mac, now: 0)
             }
+            if hasPolicy { try addPolicy(&router) }
         } catch { preconditionFailure("\(error)") }
         return router
+    }
+
+    /// What Linux had when Tests/Fixtures/kernel/policy-routing.txt was recorded: `ip rule` and `ip route`, line by line.
+    private static func addPolicy(_ router: inout Router) throws {
+        let routes: [(table: UInt32, to: String, kind: RouteKind, via: String, mtu: UInt32, source: String)] = [
+            (100, "0.0.0.0/0", .unicast, "10.0.2.3", 0, ""), (101, "0.0.0.0/0", .unicast, "10.0.2.3", 0, ""), (102, "0.0.0.0/0", .unicast, "10.0.1.3", 0, ""),
+            (103, "10.9.0.0/16", .unicast, "10.0.2.3", 0, ""), (103, "0.0.0.0/0", .unicast, "10.0.1.3", 0, ""), (100, "10.8.0.0/16", .throw, "", 0, ""),
+            (100, "10.7.0.0/16", .prohibit, "", 0, ""), (254, "10.6.0.0/16", .unreachable, "", 0, ""), (254, "10.5.0.0/16", .blackhole, "", 0, ""),
+            (254, "10.4.0.0/16", .prohibit, "", 0, ""), (254, "10.3.0.0/16", .unicast, "10.0.2.3", 1000, ""), (254, "10.2.0.0/16", .unicast, "10.0.2.3", 0, "10.0.1.1"),
+            (100, "::/0", .unicast, "fd00:2::3", 0, ""), (101, "::/0", .unicast, "fd00:2::3", 0, ""), (100, "2001:db8:8::/48", .throw, "", 0, ""),
+            (100, "2001:db8:7::/48", .prohibit, "", 0, ""), (254, "2001:db8:6::/48", .unreachable, "", 0, ""), (254, "2001:db8:5::/48", .blackhole, "", 0, ""),
+            (254, "2001:db8:4::/48", .prohibit, "", 0, ""), (254, "2001:db8:3::/48", .unicast, "fd00:2::3", 1300, ""),
+        ]
+        for table in [100, 101, 102, 103] as [UInt32] { try router.tables.add(table, FIB(groupCapacity: 64)) }
+        for route in routes {
+            guard let to = IPPrefix(route.to) else { preconditionFailure(route.to) }
+            let hops = IPAddress(route.via).map { [NextHop(port: Router.anyPort, gateway: $0)] } ?? []
+            try router.addRoute(Route(destination: to, kind: route.kind, nextHops: hops, mtu: route.mtu, preferredSource: IPAddress(route.source)), table: route.table)
+        }
+        func add(_ priority: UInt32, _ families: [Wire.AddressFamily], _ action: RoutingAction, _ select: (inout RoutingRule) -> Void) throws {
+            for family in families {
+                var rule = RoutingRule(priority: priority, family: family, action: action)
+                select(&rule)
+                try router.tables.addRule(rule)
+            }
+        }
+        func mark(_ mark: UInt32, _ mask: UInt32 = .max) -> (inout RoutingRule) -> Void {
+            { rule in
+                rule.mark = mark
+                rule.mask = mask
+            }
+        }
+        try add(100, [.ipv4, .ipv6], .table(100), mark(1))
+        try add(101, [.ipv4], .table(101), mark(2, 15))
+        try add(102, [.ipv4, .ipv6], .prohibit, mark(3))
+        try add(103, [.ipv4, .ipv6], .unreachable, mark(4))
+        try add(104, [.ipv4, .ipv6], .blackhole, mark(5))
+        try add(105, [.ipv4], .table(101)) { $0.source = IPPrefix("10.0.1.3/32") }
+        try add(105, [.ipv6], .table(101)) { $0.source = IPPrefix("fd00:1::3/128") }
+        try add(106, [.ipv4], .table(102)) { rule in
+            rule.destination = IPPrefix("203.0.113.0/24")
+            rule.ingress = 1
+        }
+        try add(107, [.ipv4], .table(103)) { rule in
+            mark(6)(&rule)
+            rule.suppressedLength = 8
+        }
+        try add(108, [.ipv4], .table(101)) { rule in
+            rule.transportProtocol = IPProtocol.tcp
+            rule.destinationPorts = 443 ... 443
+        }
+        try add(109, [.ipv4], .table(102)) { rule in
+            mark(0, 0x100)(&rule)
+            rule.isInverted = true
+        }
+        try add(110, [.ipv4], .table(102)) { rule in
+            rule.ingress = Router.anyPort
+            rule.destination = IPPrefix("198.19.0.0/16")
+        }
     }
 
     /// One frame in; everything that comes out, 40 ms later in the slow path's time than the one before.
