@@ -62,6 +62,12 @@ import Wire
         #expect(marks == [10, 11, 12, 10, 11])
     }
 
+    @Test func synproxySaysThatItDoesNotAnswer() {
+        let loaded = RulesetValue().applying(text: "table ip t { chain c { type filter hook forward priority 0; tcp dport 80 synproxy mss 1460; }; }", name: "fw")
+        let warnings = compile(loaded.value).warnings
+        #expect(warnings.count == 1 && warnings[0].hasPrefix("fw:1:") && warnings[0].contains("synproxy is not answered here"))
+    }
+
     @Test func aLongNumberLeavesItsLeadingBytesInAShortField() {
         let generator = Expression.numgen(.incremental, modulus: 3, offset: 0x1234_0010, type: Types.integer32)
         let frame = Frame.udp()
