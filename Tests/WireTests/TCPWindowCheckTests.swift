@@ -3,7 +3,7 @@ import Testing
 
 @testable import Wire
 
-/// A TCP header with options in memory of its own.
+/// A TCP header with options in memory of its own, which is never freed: a segment points into it and may outlive the header.
 private final class Header {
     let memory = UnsafeMutableRawPointer.allocate(byteCount: 60, alignment: 8)
     let segment: TCPSegment
@@ -15,7 +15,6 @@ private final class Header {
         memory.copyMemory(from: bytes, byteCount: bytes.count)
         segment = TCPSegment(header: memory, length: 20 + options.count + payload)
     }
-    deinit { memory.deallocate() }
 }
 
 private struct Generator {
