@@ -42,6 +42,7 @@ extension Parser {
         while true {
             skipSeparators()
             if accept(.closeBrace) { break }
+            if peek().kind == .end { throw unexpected() }
             if try common() { continue }
             if accept(word: "comment") {
                 comment = try string()
