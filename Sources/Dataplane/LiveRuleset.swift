@@ -7,7 +7,7 @@ import Policy
 import Ruleset
 import Wire
 
-final class LiveRuleset {
+public final class LiveRuleset {
     let file: String?
     let interfaces: [Interface]
     private(set) var value: RulesetValue
@@ -25,6 +25,16 @@ final class LiveRuleset {
         self.interfaces = interfaces
         value = try configuration.ruleset.file.map { try LiveRuleset.load($0, interfaces) } ?? RulesetValue()
         compiled = CompiledRuleset(value, interfaces: interfaces, seed: seed, now: now)
+        if !compiled.refusal.isEmpty { throw InputError(String(compiled.refusal.dropLast())) }
+    }
+
+    /// Everything wrong with a ruleset file, as nft says it, and what of it will never match; nothing is put in force.
+    /// - Parameter ports: the names of the ports, in order.
+    public static func diagnostics(file: String, ports: [String]) -> [Diagnostic] {
+        let interfaces = ports.enumerated().map { place, name in Interface(name: name, index: UInt32(place + 1)) }
+        let result = RulesetValue.load(file: file, options: LoadOptions(interfaces: ["lo"] + ports))
+        guard result.isAccepted else { return result.diagnostics }
+        return result.diagnostics + CompiledRuleset(result.value, interfaces: interfaces).diagnostics
     }
 
     static func load(_ file: String, _ interfaces: [Interface]) throws -> RulesetValue {

@@ -77,11 +77,11 @@ extension Runtime {
         return (compiled.value(of: snapshot), snapshot)
     }
 
-    /// Compiles a ruleset and puts it in force.
-    /// - Returns: the compiler's warnings.
+    /// Compiles a ruleset and puts it in force, unless the compiler refuses it (`CompiledRuleset.refusal`).
     private func adopt(_ value: RulesetValue, transactions: Int, since snapshot: StateSnapshot?) -> CompiledRuleset {
         let live = assembly.ruleset
         let compiled = CompiledRuleset(value, interfaces: live.interfaces, seed: UInt64.random(in: .min ... .max), now: Clock.nanoseconds)
+        if !compiled.refusal.isEmpty { return compiled }
         let transfer = StateTransfer(to: compiled, from: live.compiled)
         onSlowPath { [self] core in
             let now = Clock.nanoseconds
@@ -101,9 +101,10 @@ extension Runtime {
         return await serially { [self] in
             do {
                 let compiled = adopt(try LiveRuleset.load(file, assembly.ruleset.interfaces), transactions: 1, since: nil)
+                if !compiled.refusal.isEmpty { return CommandResult(standardError: compiled.refusal, exitCode: 1) }
                 let generation = assembly.ruleset.generation
                 rulesetControl.history.withLock { $0.add(RulesetChanges(generation: generation, changes: []), process: ProcessInfo.processInfo.processIdentifier) }
-                return CommandResult(standardError: compiled.warnings.map { "\($0)\n" }.joined())
+                return CommandResult(standardError: compiled.warnings.map { "Warning: \($0)\n" }.joined())
             } catch { return CommandResult(standardError: "\(error)\n", exitCode: 1) }
         }
     }
@@ -131,7 +132,9 @@ extension Runtime {
             // What earlier transactions of this command line changed stands, whatever became of the later ones.
             if !result.changes.isEmpty || result.altersState {
                 let known = Set(assembly.ruleset.compiled.warnings)
-                errors += adopt(value, transactions: result.changes.count, since: snapshot).warnings.filter { !known.contains($0) }.map { "\($0)\n" }.joined()
+                let compiled = adopt(value, transactions: result.changes.count, since: snapshot)
+                if !compiled.refusal.isEmpty { return CommandResult(standardError: errors + compiled.refusal, exitCode: 1) }
+                errors += compiled.warnings.filter { !known.contains($0) }.map { "Warning: \($0)\n" }.joined()
                 rulesetControl.history.withLock { history in for changes in result.changes { history.add(changes, process: command.process) } }
             }
             return CommandResult(standardOutput: result.output, standardError: errors, exitCode: result.exitStatus)

@@ -10,8 +10,15 @@ public final class CompiledRuleset: @unchecked Sendable {
     public let program: Program
     public let interfaces: [Interface]
     public let ruleset: RulesetValue
-    /// What the ruleset says that a forwarder cannot do; one line each, `FILE:LINE: text`.
-    public let warnings: [String]
+    /// What the ruleset says that is not done here: warnings, and errors where ignoring it would let through what a rule
+    /// keeps out; a ruleset with errors is not to be put in force.
+    public let diagnostics: [Diagnostic]
+    /// The warnings, one line each, `FILE:LINE: text: rule`.
+    public var warnings: [String] {
+        diagnostics.filter { $0.severity == .warning }.map { $0.location.source == nil ? $0.message : "\($0.location.position): \($0.message): \($0.location.text)" }
+    }
+    /// The errors as nft prints its own; empty if the ruleset can be used.
+    public var refusal: String { diagnostics.filter { $0.severity == .error }.map(\.text).joined() }
     /// The flowtables that `PacketContext.flowtable` numbers, by table and name.
     public let flowtables: [(table: Int, name: String)]
     /// The ct helper, timeout and expectation objects that `ConntrackView.requestedHelper` and so on number.
@@ -43,7 +50,7 @@ public final class CompiledRuleset: @unchecked Sendable {
         program = memory.program
         self.interfaces = interfaces
         self.ruleset = ruleset
-        warnings = compiler.warnings
+        diagnostics = compiler.diagnostics
         flowtables = compiler.flowtables
         conntrackObjects = compiler.conntrackObjects
         synproxies = compiler.synproxies

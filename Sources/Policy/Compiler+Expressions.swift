@@ -91,12 +91,12 @@ extension Compiler {
             instruction.second = UInt64(offset)
             emit(instruction)
         case .binary(let operation, let left, let right, _): loadBinary(operation, left, right, at: register)
-        case .socket: neverMatches("socket")
+        case .socket: neverMatches("socket", .ofAHost)
         case .osf: neverMatches("osf")
-        case .ipsec: neverMatches("ipsec")
+        case .ipsec: neverMatches("ipsec", .ofAHost)
         case .tunnel(let key, let type):
             // No packet comes from a lightweight tunnel: its path is missing, its fields are not there.
-            if key == "path" { immediate([UInt8](repeating: 0, count: type.byteLength), at: register) } else { neverMatches("tunnel") }
+            if key == "path" { immediate([UInt8](repeating: 0, count: type.byteLength), at: register) } else { neverMatches("tunnel", .ofAHost) }
         case .range, .verdict, .set, .objectName, .catchAll: neverMatches("this expression")
         }
         return length

@@ -36,8 +36,8 @@ extension Compiler {
         case .l4proto: mapped = .transportProtocol
         case .sdif: mapped = .inputSecondaryIndex
         case .sdifname: (mapped, length) = (.inputSecondaryName, 16)
-        case .skuid, .skgid, .cgroup, .ibrname, .obrname, .ibrpvid, .ibrvproto, .ibrhwaddr, .broute, .secmark:
-            return neverMatches("meta \(key.rawValue)")
+        case .skuid, .skgid, .cgroup, .ibrname, .obrname, .ibrpvid, .ibrvproto, .ibrhwaddr, .broute: return neverMatches("meta \(key.rawValue)", .ofAHost)
+        case .secmark: return neverMatches("meta secmark")
         }
         var instruction = Instruction(.meta)
         instruction.a = UInt8(register)

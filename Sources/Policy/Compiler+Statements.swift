@@ -47,9 +47,10 @@ extension Compiler {
             var instruction = Instruction(.queue)
             instruction.b = queue.bypass ? 1 : 0
             emit(instruction)
+            tell(.warning, queue.bypass ? "nobody listens on queues: packets pass (bypass)" : "nobody listens on queues: packets are dropped")
         case .duplicate(let address, let device): compileCopy(.duplicate, device, address)
         case .forward(let device, let address, _): compileCopy(.forward, device, address)
-        case .tproxy: neverMatches("tproxy")
+        case .tproxy: neverMatches("tproxy", .ofAHost)
         case .synproxy(let synproxy):
             require(.conntrack)
             let location = rules[Int(rule)].location

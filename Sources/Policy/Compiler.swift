@@ -77,7 +77,12 @@ final class Compiler {
     var flowtables: [(table: Int, name: String)] = []
     var synproxies: [Synproxy] = []
     var conntrackObjects: [(table: Int, name: String, kind: ObjectKind)] = []
-    var warnings: [String] = []
+    /// What the ruleset says that is not done here, in its order: a warning, or an error where ignoring it would let through
+    /// what the rule keeps out. At most one for a rule.
+    var diagnostics: [Diagnostic] = []
+    private var rulesTold: Set<UInt32> = []
+    /// Whether the rule in hand may keep a packet out.
+    private var closes = true
     var services: UInt32 = 0
     var baseChains: [(family: Family, chain: BaseChain, hook: Hook)] = []
 
@@ -154,6 +159,7 @@ final class Compiler {
             let isClassified = isLong && position >= Compiler.unclassifiedHead
             if isClassified, (position - Compiler.unclassifiedHead) % Classifier.maximumRules == 0 { beginClassifier() }
             self.rule = UInt32(rules.count)
+            closes = rule.statements.contains(where: Compiler.mayDrop)
             rules.append(CompiledRule(location: rule.location, table: self.table, chain: number, handle: rule.handle))
             let first = instructions.count
             var starts: [Int] = []
@@ -208,7 +214,7 @@ final class Compiler {
         guard hook == .ingress || hook == .egress else { return baseChains.append((family, compiled, hook)) }
         for device in base.devices {
             let places = interfaces.indices.filter { Compiler.matches(interfaces[$0].name, device) }
-            if places.isEmpty { warnings.append("chain \(chains[number].name): no interface \(device)") }
+            if places.isEmpty { diagnostics.append(Diagnostic(severity: .warning, message: "chain \(chains[number].name): no interface \(device)", location: .none)) }
             for place in places {
                 compiled.device = UInt16(place)
                 baseChains.append((family, compiled, hook))
@@ -236,11 +242,49 @@ final class Compiler {
 
     func emit(_ instruction: Instruction) { instructions.append(instruction) }
 
+    /// Why a rule can never match here.
+    enum Obstacle {
+        /// It asks about sockets, users or transforms of a host: in Linux it does not match a packet that is forwarded either.
+        case ofAHost
+        /// Linux does it, and this compiler does not.
+        case notDone
+    }
+
     /// Says that the current rule can never match here, and makes it so.
-    func neverMatches(_ what: String) {
-        let location = rules.isEmpty ? SourceRange.none : rules[Int(rule)].location
-        warnings.append("\(location.position): \(what) never matches in a forwarder: \(location.text)")
+    func neverMatches(_ what: String, _ obstacle: Obstacle = .notDone) {
         emit(Instruction(.never))
+        switch obstacle {
+        case .ofAHost: tell(.warning, "\(what) never matches in a forwarder")
+        case .notDone where closes: tell(.error, "\(what) is not supported, and without it the rule would let through what it keeps out; take the rule away or write it another way")
+        case .notDone: tell(.warning, "\(what) is not supported: the rule never matches")
+        }
+    }
+
+    /// One message a rule: an error instead of a warning, never a second one.
+    func tell(_ severity: Diagnostic.Severity, _ message: String) {
+        let location = rules.isEmpty ? SourceRange.none : rules[Int(rule)].location
+        if rules.isEmpty || rulesTold.insert(rule).inserted {
+            diagnostics.append(Diagnostic(severity: severity, message: message, location: location))
+        } else if severity == .error, let last = diagnostics.indices.last, diagnostics[last].severity == .warning {
+            diagnostics[last] = Diagnostic(severity: .error, message: message, location: location)
+        }
+    }
+
+    /// Whether a statement keeps packets out, or goes to a chain that may.
+    private static func mayDrop(_ statement: Statement) -> Bool {
+        func verdict(_ verdict: Ruleset.Verdict) -> Bool {
+            switch verdict {
+            case .drop, .jump, .goto: true
+            default: false
+            }
+        }
+        switch statement {
+        case .verdict(let own): return verdict(own)
+        case .reject: return true
+        case .verdictMap(_, .named): return true
+        case .verdictMap(_, .anonymous(let set)): return set.elements.contains { if case .verdict(let own)? = $0.data { verdict(own) } else { false } }
+        default: return false
+        }
     }
 
     func pool(_ bytes: [UInt8]) -> UInt32 {

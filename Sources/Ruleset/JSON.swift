@@ -6,10 +6,14 @@ indirect enum JSON {
     case null
     case bool(Bool)
     case int(Int64)
+    /// Above the largest `Int64`.
+    case large(UInt64)
     case real(Double)
     case string(String)
     case array([JSON])
     case dictionary(JSONMembers)
+
+    static func number(_ value: UInt64) -> JSON { Int64(exactly: value).map { .int($0) } ?? .large(value) }
 
     static func object(_ members: [(key: String, value: JSON)]) -> JSON { .dictionary(JSONMembers(list: members)) }
 
@@ -21,6 +25,7 @@ indirect enum JSON {
     var integer: UInt64? {
         switch self {
         case .int(let number) where number >= 0: UInt64(number)
+        case .large(let number): number
         case .real(let number) where number >= 0 && number < 1.8e19: UInt64(number)
         default: nil
         }
@@ -35,6 +40,7 @@ indirect enum JSON {
         case .null: out += "null"
         case .bool(let value): out += value ? "true" : "false"
         case .int(let number): out += String(number)
+        case .large(let number): out += String(number)
         case .real(let number): out += String(number)
         case .string(let text): Self.quote(text, &out)
         case .array(let items):
@@ -167,6 +173,7 @@ struct JSONParser {
         while position < bytes.count, Lexer.isDigit(bytes[position]) || [43, 45, 46, 69, 101].contains(bytes[position]) { position += 1 }
         let text = String(decoding: bytes[start..<position], as: UTF8.self)
         if let number = Int64(text) { return .int(number) }
+        if let number = UInt64(text) { return .large(number) }
         if let number = Double(text) { return .real(number) }
         position = start
         throw fail("invalid token")

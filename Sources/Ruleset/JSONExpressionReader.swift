@@ -15,6 +15,7 @@ struct JSONExpressionReader {
             if Numbers.wide(text) != nil || text.contains(":") || text.contains(".") { return node(.symbol(text)) }
             return node(.quoted(text))
         case .int(let number): return node(.symbol(String(number)))
+        case .large(let number): return node(.symbol(String(number)))
         case .real(let number): return node(.symbol(number >= 0 && number < 3e38 ? String(UInt128(number)) : "0"))
         case .bool(let flag): return node(.symbol(flag ? "exists" : "missing"))
         case .array(let items):

@@ -52,7 +52,8 @@ struct JSONStatementReader {
             guard let left = body["left"], let right = body["right"], let word = body["op"]?.text else { throw fail("match needs op, left and right") }
             let operation: RelationalOperator? = word == "in" ? nil : RelationalOperator(rawValue: word)
             if word != "in", operation == nil { throw fail("Unknown relational op '\(word)'") }
-            return .relational(try expressions.expression(left, .left), operation, try expressions.expression(right, .right))
+            // A set is looked up; that it says "==" means no other comparison than none does.
+            return .relational(try expressions.expression(left, .left), word == "==" && right["set"] != nil ? nil : operation, try expressions.expression(right, .right))
         case "vmap":
             guard let inner = body["key"], let data = body["data"] else { throw fail("vmap needs key and data") }
             return .verdictMap(try expressions.expression(inner, .left), try expressions.expression(data, .right))

@@ -134,8 +134,8 @@ struct JSONWriter {
         func proto(_ number: UInt8) -> JSON { .string(number == 6 ? "tcp" : "udp") }
         switch object.value {
         case .counter(let packets, let bytes):
-            members += options.stateless ? [] : [("packets", .int(Int64(clamping: packets))), ("bytes", .int(Int64(clamping: bytes)))]
-        case .quota(let quota): members += [("bytes", .int(Int64(clamping: quota.limit))), ("used", .int(Int64(clamping: quota.used))), ("inv", .bool(quota.isOver))]
+            members += options.stateless ? [] : [("packets", .number(packets)), ("bytes", .number(bytes))]
+        case .quota(let quota): members += [("bytes", .number(quota.limit)), ("used", .number(quota.used)), ("inv", .bool(quota.isOver))]
         case .limit(let limit):
             if case .dictionary(let inner) = StatementJSON.limit(limit) { members += inner }
         case .synproxy(let synproxy): members += StatementJSON.synproxy(synproxy)
@@ -144,7 +144,7 @@ struct JSONWriter {
         case .ctTimeout(let l4, let l3, let policy):
             members += [("protocol", proto(l4)), ("l3proto", .string(l3.rawValue)), ("policy", .object(policy.map { ($0.state, .int(Int64($0.seconds))) }))]
         case .ctExpectation(let l4, let l3, let port, let timeout, let size):
-            members += [("protocol", proto(l4)), ("dport", .int(Int64(port))), ("timeout", .int(Int64(clamping: timeout))), ("size", .int(Int64(size))), ("l3proto", .string(l3.rawValue))]
+            members += [("protocol", proto(l4)), ("dport", .int(Int64(port))), ("timeout", .number(timeout)), ("size", .int(Int64(size))), ("l3proto", .string(l3.rawValue))]
         case .tunnel(let lines): members.append(("lines", .array(lines.map { .string($0) })))
         }
         return .object([(object.value.kind.rawValue, .object(members))])

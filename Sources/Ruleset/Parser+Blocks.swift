@@ -213,6 +213,9 @@ extension Parser {
                     box.value.dataObject = kind
                 } else if isWord("verdict") {
                     box.value.dataTypes = [("verdict", range(advance()))]
+                } else if Datatypes.declared(word()) != nil, word(1) != "type", peek(1).mark != .dot {
+                    // A listing of what came from JSON, where the data of a map is always a type.
+                    box.value.dataTypes = [(word(), range(advance()))]
                 } else {
                     box.value.dataTypeof = try typeofExpression()
                 }

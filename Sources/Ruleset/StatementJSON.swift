@@ -192,7 +192,7 @@ struct StatementJSON {
             let rate = scaled(limit.rate), burst = scaled(limit.burst)
             members = [("rate", .int(rate.0)), ("per", .string(unit)), ("rate_unit", .string(rate.1)), ("burst", .int(burst.0)), ("burst_unit", .string(burst.1))]
         } else {
-            members = [("rate", .int(Int64(clamping: limit.rate))), ("burst", .int(Int64(clamping: limit.burst))), ("per", .string(unit))]
+            members = [("rate", .number(limit.rate)), ("burst", .number(limit.burst)), ("per", .string(unit))]
         }
         if limit.isOver { members.append(("inv", .bool(true))) }
         return .object(members)
@@ -229,7 +229,7 @@ struct StatementJSON {
             return self.verdict(verdict)
         case .verdictMap(let key, let source): return one("vmap", .object([("key", expression(key)), ("data", self.source(source))]))
         case .counter(let packets, let bytes):
-            return one("counter", options.stateless || template ? .null : .object([("packets", .int(Int64(clamping: packets))), ("bytes", .int(Int64(clamping: bytes)))]))
+            return one("counter", options.stateless || template ? .null : .object([("packets", .number(packets)), ("bytes", .number(bytes))]))
         case .limit(let limit): return one("limit", Self.limit(limit))
         case .quota(let quota):
             func scaled(_ value: UInt64) -> (JSON, JSON) {
@@ -246,7 +246,7 @@ struct StatementJSON {
             return one("quota", .object(members))
         case .last(let used):
             if options.stateless { return one("last", .null) }
-            return one("last", used.map { .object([("used", .int(Int64(clamping: $0)))]) } ?? .object([("used", .string("never"))]))
+            return one("last", used.map { .object([("used", .number($0))]) } ?? .object([("used", .string("never"))]))
         case .connectionLimit(let count, let over): return one("ct count", .object([("val", .int(Int64(count)))] + (over ? [("inv", .bool(true))] : [])))
         case .log(let log): return one("log", self.log(log))
         case .reject(let kind): return one("reject", reject(kind))

@@ -1,6 +1,7 @@
 // `needletail check`: everything wrong with a configuration and its ruleset, and nothing started.
 import ArgumentParser
 import Configuration
+import Dataplane
 import Foundation
 import Policy
 import Ruleset
@@ -48,13 +49,14 @@ private struct CheckReport: Encodable {
 
     mutating func check(ruleset path: String, ports: [String], explain: Bool) {
         rulesetFile = path
-        let result = RulesetValue.load(file: path, options: LoadOptions(interfaces: ["lo"] + ports))
-        ok = ok && result.isAccepted
-        if explain, result.isAccepted {
+        let diagnostics = LiveRuleset.diagnostics(file: path, ports: ports)
+        ok = ok && !diagnostics.contains { $0.severity == .error }
+        if explain, ok {
+            let loaded = RulesetValue.load(file: path, options: LoadOptions(interfaces: ["lo"] + ports))
             let interfaces = ports.enumerated().map { Interface(name: $0.element, index: UInt32($0.offset + 2)) }
-            uncached = CompiledRuleset.cacheObstacles(result.value, interfaces: interfaces).map { UncachedRule($0, path) }
+            uncached = CompiledRuleset.cacheObstacles(loaded.value, interfaces: interfaces).map { UncachedRule($0, path) }
         }
-        findings += result.diagnostics.map {
+        findings += diagnostics.map {
             Finding(
                 severity: $0.severity == .error ? "error" : "warning", file: $0.location.file.isEmpty ? path : $0.location.file,
                 line: $0.location.line > 0 ? $0.location.line : nil, column: $0.location.column > 0 ? $0.location.column : nil, message: $0.message, shown: String($0.text.dropLast()))

@@ -62,6 +62,27 @@ import Testing
         #expect(report.findings.contains { $0.severity == "error" && $0.line == 3 && $0.file == scratch.path("rules.nft") })
     }
 
+    @Test func checkWarnsOfWhatNeverMatchesAndRefusesWhatWouldOpen() throws {
+        let scratch = try Scratch()
+        let file = try scratch.write("a.toml", Sample.configuration(ruleset: "rules.nft"))
+        func check(_ rule: String) throws -> Outcome {
+            try scratch.write("rules.nft", "table ip t {\n\tchain c {\n\t\ttype filter hook forward priority 0;\n\t\t\(rule)\n\t}\n}\n")
+            return try Binary.run("check", "--config", file)
+        }
+        let place = "\(scratch.path("rules.nft")):4:3-"
+        let user = try check("meta skuid 1000 drop")
+        #expect(user.exitCode == 0)
+        #expect(user.error.hasPrefix(place) && user.error.contains("Warning: meta skuid never matches in a forwarder"))
+        let harmless = try check("osf name \"Linux\" accept")
+        #expect(harmless.exitCode == 0)
+        #expect(harmless.error.contains("Warning: osf is not supported: the rule never matches"))
+        for rule in ["osf name \"Linux\" drop", "meta secmark 1 reject"] {
+            let opening = try check(rule)
+            #expect(opening.exitCode == 1)
+            #expect(opening.error.hasPrefix(place) && opening.error.contains("would let through what it keeps out"))
+        }
+    }
+
     @Test func checkWarnsOfAMissingRuleset() throws {
         let scratch = try Scratch()
         let file = try scratch.write("a.toml", Sample.configuration(ruleset: nil))

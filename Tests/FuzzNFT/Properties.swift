@@ -85,11 +85,12 @@ struct Properties {
         return output + rest
     }
 
-    /// What the schema has no place for: fractions of seconds, the expression behind a map's data type, comments in the rules of `jump { ... }`.
+    /// What the schema has no place for: fractions of seconds, flags of flowtables, the expression behind a map's data type, comments in the rules of `jump { ... }`.
     private static func isLossyInJSON(_ listing: String) -> Bool {
         let lines = listing.split(separator: "\n")
         // Timeouts are whole seconds there.
         if lines.contains(where: { $0.contains(/timeout [0-9dhms]*ms|expires [0-9dhms]*ms|gc-interval [0-9dhms]*ms/) }) { return true }
+        if lines.contains("\t\tflags offload") || lines.contains("\t\tcounter") { return true }
         return lines.contains { $0.contains("\ttypeof ") && $0.contains(" : ") || $0.hasPrefix("\t\t\t") && $0.contains(" comment \"") && !$0.hasPrefix("\t\t\t  ") }
     }
 
