@@ -181,16 +181,16 @@ struct StatementJSON {
     // MARK: Statements
 
     static func limit(_ limit: Limit) -> JSON {
-        func scaled(_ value: UInt64) -> (Int64, String) {
-            if value > 0, value % (1024 * 1024) == 0 { return (Int64(clamping: value / (1024 * 1024)), "mbytes") }
-            if value > 0, value % 1024 == 0 { return (Int64(clamping: value / 1024), "kbytes") }
-            return (Int64(clamping: value), "bytes")
+        func scaled(_ value: UInt64) -> (JSON, String) {
+            if value > 0, value % (1024 * 1024) == 0 { return (.number(value / (1024 * 1024)), "mbytes") }
+            if value > 0, value % 1024 == 0 { return (.number(value / 1024), "kbytes") }
+            return (.number(value), "bytes")
         }
         let unit = StatementWriter.units[limit.unit] ?? "second"
         var members: [(key: String, value: JSON)] = []
         if limit.isBytes {
             let rate = scaled(limit.rate), burst = scaled(limit.burst)
-            members = [("rate", .int(rate.0)), ("per", .string(unit)), ("rate_unit", .string(rate.1)), ("burst", .int(burst.0)), ("burst_unit", .string(burst.1))]
+            members = [("rate", rate.0), ("per", .string(unit)), ("rate_unit", .string(rate.1)), ("burst", burst.0), ("burst_unit", .string(burst.1))]
         } else {
             members = [("rate", .number(limit.rate)), ("burst", .number(limit.burst)), ("per", .string(unit))]
         }

@@ -74,8 +74,8 @@ struct Properties {
         while let open = rest.firstRange(of: "{ ") {
             output += rest[..<open.lowerBound]
             rest = rest[open.upperBound...]
-            let stop = rest.firstIndex { "{},:\n".contains($0) } ?? rest.endIndex
-            if stop < rest.endIndex, rest[stop] == "}", rest[..<stop].last == " " {
+            let stop = rest.firstIndex { "{},\n".contains($0) } ?? rest.endIndex
+            if stop < rest.endIndex, rest[stop] == "}", rest[..<stop].last == " ", !rest[..<stop].contains(" : ") {
                 output += rest[..<stop].dropLast()
                 rest = rest[rest.index(after: stop)...]
             } else {
