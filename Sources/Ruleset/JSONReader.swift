@@ -9,7 +9,7 @@ extension RulesetValue {
         }
         do {
             let root = try JSONParser.parse(bytes)
-            if !root.canBeListed { return refuse("Invalid JSON: a string holds a quotation mark or a control character, which nft's language cannot write") }
+            if !root.canBeListed { return refuse("Invalid JSON: a string holds a quotation mark or a zero byte, which nft's language cannot write") }
             guard let items = root["nftables"]?.items else { return refuse("Invalid JSON: 'nftables' array is missing.") }
             let reader = JSONReader(source: source)
             var commands: [Command] = []
@@ -29,7 +29,7 @@ extension JSON {
     /// Whether each string can stand between quotation marks in a listing.
     var canBeListed: Bool {
         switch self {
-        case .string(let text): !text.utf8.contains { $0 < 32 || $0 == 34 || $0 == 127 }
+        case .string(let text): !text.utf8.contains { $0 == 0 || $0 == 34 }
         case .array(let items): items.allSatisfy(\.canBeListed)
         case .dictionary(let members): members.allSatisfy { $0.value.canBeListed }
         default: true
