@@ -234,7 +234,7 @@ struct StatementJSON {
         case .quota(let quota):
             func scaled(_ value: UInt64) -> (JSON, JSON) {
                 let words = StatementWriter.bytes(value).split(separator: " ")
-                return (.int(Int64(words[0]) ?? 0), .string(String(words[1])))
+                return (.number(UInt64(words[0]) ?? 0), .string(String(words[1])))
             }
             let limit = scaled(quota.limit)
             var members: [(key: String, value: JSON)] = [("val", limit.0), ("val_unit", limit.1)]

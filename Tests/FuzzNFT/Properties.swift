@@ -49,7 +49,9 @@ struct Properties {
         }
         verdicts.accepted += 1
         let listing = list(value)
-        let format = random.pick(formats)
+        // Numeric times are whole seconds.
+        var format = random.pick(formats)
+        if listing.contains(/[0-9]ms/) { format.removeAll { $0 == "-n" || $0 == "-T" } }
         let shown = list(value, format)
         let (again, second) = load(shown)
         guard again.exitStatus == 0 else { throw Failure(what: "the listing \(format) does not load", details: shown + "\n---\n" + again.errors) }
