@@ -86,6 +86,15 @@ extension ConnectionTracker {
         connection.pointee.deadline = lastSeen &+ UInt64(idleSeconds(connection, lastSeen: lastSeen)) &* 1_000_000_000
     }
 
+    /// The router itself reset a TCP connection (nf_conntrack_tcp_set_closing): it is closed, and lives on as a closed one does.
+    public func close(_ index: UInt32, now: Timestamp) {
+        let connection = pool + Int(index)
+        guard connection.pointee.transportProtocol == IPProtocol.tcp, connection.pointee.isConfirmed, connection.pointee.tcpState != .close else { return }
+        connection.pointee.window.state = TCPState.close.rawValue
+        guard !connection.pointee.status.contains(.fixedTimeout) else { return }
+        connection.pointee.deadline = now &+ UInt64(timeouts(connection).pointee.tcpClose) &* 1_000_000_000
+    }
+
     /// Seconds that a packet at `lastSeen` buys.
     private func idleSeconds(_ connection: UnsafeMutablePointer<Connection>, lastSeen: Timestamp) -> UInt32 {
         let timeouts = timeouts(connection).pointee

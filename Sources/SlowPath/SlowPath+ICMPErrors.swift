@@ -6,8 +6,9 @@ import Routing
 import Wire
 
 extension SlowPath {
-    /// Sends an ICMP error about the packet as it stands now, if one may be sent at all.
-    mutating func sendError(_ error: ICMPError, about transit: borrowing Transit) {
+    /// Sends an ICMP error about the packet as it stands now, if one may be sent at all. `isAttached`: before conntrack looks,
+    /// the error belongs to the packet's connection already.
+    mutating func sendError(_ error: ICMPError, about transit: borrowing Transit, isAttached: Bool = true) {
         let parsed = transit.context.parsed
         let isBroadcastFrame = transit.context.packetType != PacketType.host || isBroadcast(parsed.destinationAddress)
         guard let family = parsed.family, error.mayAnswer(transit.context.packet, parsed, isLinkBroadcast: isBroadcastFrame) else {
@@ -28,7 +29,7 @@ extension SlowPath {
         guard room.length > 0 else { return }
         // Linux attaches the connection of what the error is about (icmp_glue_bits): it is related, and NAT undoes in the
         // quoted packet what it did to the original.
-        var attached = attachment(transit.tracking)
+        var attached = isAttached ? attachment(transit.tracking) : .unseen
         attached.isRelatedError = attached.hasConnection
         sendOwn(room, transit, attached: attached, isSourceOpen: !router.interfaces.isOwn(parsed.destinationAddress))
     }

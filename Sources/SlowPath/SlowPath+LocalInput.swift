@@ -25,7 +25,8 @@ extension SlowPath {
             return .dropped(.localNoListener)
         case IPProtocol.udp, IPProtocol.udplite:
             if !toGroup, parsed.flags.contains(.hasTransport), Checksum.verifyTransport(transit.packet, parsed) {
-                sendError(.portUnreachable(parsed.family ?? .ipv4), about: transit)
+                // Linux's UDP lets go of the connection before it looks for a socket: only conntrack's own hook finds it again.
+                sendError(.portUnreachable(parsed.family ?? .ipv4), about: transit, isAttached: false)
             }
             return .dropped(.localNoListener)
         case IPProtocol.noNextHeader where parsed.family == .ipv6:

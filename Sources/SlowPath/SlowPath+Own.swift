@@ -65,6 +65,10 @@ extension SlowPath {
             guard TCPReset.mayAnswer(transit.context.packet, parsed, isLinkBroadcast: isBroadcastFrame), var room = outbox.reserve(TCPReset.maximumLength) else { return }
             room.length = TCPReset.build(into: room, answering: transit.context.packet, parsed, style: .reject, link: answerLink(transit))
             guard room.length > 0 else { return }
+            if transit.tracking.hasConnection {
+                tracker.pointee.close(transit.tracking.connection, now: transit.context.now)
+                withdrawIfClosing(transit.tracking.connection)
+            }
             sendOwn(room, transit, attached: attachment(transit.tracking))
         } else {
             guard Checksum.verifyTransport(transit.context.packet, parsed) else { return }

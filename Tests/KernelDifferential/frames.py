@@ -140,7 +140,7 @@ def mask(data):
     if b[12:14] == b"\x08\0":
         own = bytes(b[26:30]) in (b"\x0a\0\1\1", b"\x0a\0\2\1")
         if b[23] == 1 and len(b) > 34 and (b[34] in (3, 4, 5, 11, 12) or own):
-            if own or b[15] & 0xFC == 0xC0:
+            if own or b[15] & 0xC0 == 0xC0:
                 b[18:20] = b[24:26] = b"\0\0"
     elif b[12:14] == b"\x86\xdd":
         own = bytes(b[22:38]) in OWN6

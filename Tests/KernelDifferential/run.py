@@ -25,6 +25,9 @@ class Case:
         self.seed = seed
         self.tables = Rulesets(r, cached=often and r.random() < 0.75).generate()
         self.talks, self.steps = Dialogues(r).generate(often)
+        if any(header.startswith("netdev") for header, _ in self.tables):
+            # Malformed frames are gone before a netdev chain sees them (docs/nft.md).
+            self.steps = [step for step in self.steps if step["do"] != "short"]
         if often:
             self.steps = change(self.steps, r)
 
