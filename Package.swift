@@ -69,10 +69,10 @@ var targets: [Target] = floor("Wire")
     + floor("Configuration", ["Wire", .product(name: "TOMLKit", package: "TOMLKit")])
     + floor("Ruleset")
     + floor("Routing", ["Wire"])
-    + floor("Conntrack", ["Wire"])
+    + floor("Conntrack", ["Wire", "CIntrinsics"])
     + floor("Policy", ["Wire", "Ruleset"])
     + floor("FlowCache", ["Wire", "CIntrinsics"])
-    + floor("SlowPath", ["Wire", "Ruleset", "Policy", "Conntrack", "Routing", "FlowCache"])
+    + floor("SlowPath", ["CIntrinsics", "Wire", "Ruleset", "Policy", "Conntrack", "Routing", "FlowCache"])
 
 targets.append(.target(name: "CIntrinsics", path: "CShims/CIntrinsics", cSettings: [.unsafeFlags(["-Wall", "-Wextra"])]))
 
@@ -122,6 +122,10 @@ if !withoutDPDK {
             dependencies: ["Control", "Dataplane", "Configuration", "Ruleset", "SlowPath", "Policy", "Conntrack", "Routing", "DPDK", "Offload", "CDPDK", "FlowCache", "Wire", logging,
                            .product(name: "ArgumentParser", package: "swift-argument-parser")],
             swiftSettings: swiftOnDPDK),
+        // The worker loop over packets in memory, for scripts/check-instructions: no EAL, no root.
+        .executableTarget(
+            name: "worker-instructions", dependencies: ["Dataplane", "DPDK", "CDPDK", "Conntrack", "FlowCache", "Wire"], path: "Tests/WorkerInstructions",
+            exclude: ["thresholds"], swiftSettings: swiftOnDPDK),
         .testTarget(name: "EndToEndTests", dependencies: ["Wire", "Configuration"], swiftSettings: swiftTarget),
     ]
 }

@@ -34,15 +34,34 @@ import Wire
 
     /// TCP window and state; unused by other protocols.
     public var window = TCPWindowPair()
+
+    // The second line: all that a walk along a chain looks at.
+
+    /// When the connection dies, unless traffic comes. Before it is confirmed: nanoseconds to live from confirmation on.
+    public var deadline: Timestamp = 0
+    public var status: ConnectionStatus = []
+    /// Sum of the slot's tenants so far: tells a stale index from the connection it named.
+    public var generation: UInt32 = 0
+    // Links of the two hash tables and of the free list, by the tracker.
+    var nextOriginal = Connection.none
+    var nextReply = Connection.none
+    var nextBySource = Connection.none
+    var hashOriginal: UInt32 = 0
+    var hashReply: UInt32 = 0
+    var hashBySource: UInt32 = 0
+    /// When it was confirmed; before that, when it was made.
+    public var start: Timestamp = 0
+    /// When its last packet came.
+    public var lastSeen: Timestamp = 0
+    /// UDP: when two-way traffic begins to count as a stream. GRE and others: unused.
+    public var streamFrom: Timestamp = 0
+
     /// SCTP tags and state; unused by other protocols.
     public var sctp = SCTPAssociation()
     public var original = ConnectionTuple()
     public var reply = ConnectionTuple()
-    public var status: ConnectionStatus = []
     /// `ct mark`.
     public var mark: UInt32 = 0
-    /// When the connection dies, unless traffic comes. Before it is confirmed: nanoseconds to live from confirmation on.
-    public var deadline: Timestamp = 0
     /// `ct label`: 128 bits, bit 0 is the lowest of `labelsLow`.
     public var labelsLow: UInt64 = 0
     public var labelsHigh: UInt64 = 0
@@ -51,14 +70,6 @@ import Wire
     public var originalBytes: UInt64 = 0
     public var replyPackets: UInt64 = 0
     public var replyBytes: UInt64 = 0
-    /// When it was confirmed; before that, when it was made.
-    public var start: Timestamp = 0
-    /// When its last packet came.
-    public var lastSeen: Timestamp = 0
-    /// UDP: when two-way traffic begins to count as a stream. GRE and others: unused.
-    public var streamFrom: Timestamp = 0
-    /// Sum of the slot's tenants so far: tells a stale index from the connection it named.
-    public var generation: UInt32 = 0
     /// The zone as the ruleset gave it; the tuples hold it by direction.
     public var zone = ConnectionZone.default
     /// The flow cache's two entries (slot by direction), kept here for the caller; `Connection.none` when there are none.
@@ -75,18 +86,10 @@ import Wire
 
     var helperState = Connection.none
     var hasExpectations = false
-
-    // Links of the two hash tables and of the free list, by the tracker.
-    var nextOriginal = Connection.none
-    var nextReply = Connection.none
-    var nextBySource = Connection.none
-    var hashOriginal: UInt32 = 0
-    var hashReply: UInt32 = 0
-    var hashBySource: UInt32 = 0
     /// The endpoint-independent mapping that it holds.
     var cone = Connection.none
     /// Fills the record to five cache lines, so that every window has one of its own (a test holds it to that).
-    private var padding: (UInt32, UInt32) = (0, 0)
+    private var padding: UInt32 = 0
 
     init() {}
 

@@ -107,11 +107,16 @@ extension ConnectionTracker {
         var key = tuple
         key.zone = connection.pointee.original.zone
         let zone = connection.pointee.zone
-        var current = bySource[Int(hash.source(key, zone: zone) & bucketMask)]
+        let wanted = hash.source(key, zone: zone)
+        var current = bySource[Int(wanted & bucketMask)]
         var steps = 0
         while current != Connection.none && steps < 4096 {
             steps &+= 1
             let other = pool + Int(current)
+            guard other.pointee.hashBySource == wanted else {
+                current = other.pointee.nextBySource
+                continue
+            }
             let original = other.pointee.original
             // One that has expired counts no more, swept away or not.
             let isLiving = !other.pointee.isConfirmed || other.pointee.deadline > now

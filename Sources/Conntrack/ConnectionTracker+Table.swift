@@ -125,6 +125,7 @@ extension ConnectionTracker {
         pool[Int(index)].generation = generation
         pool[Int(index)].start = now
         count += 1
+        requestFree()
         return index
     }
 

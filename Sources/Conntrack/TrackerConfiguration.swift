@@ -125,10 +125,11 @@ import Wire
         let connections = max(1, min(maximumConnections, 1 << 28))
         return connections + max(64, limboSlots ?? connections / 8)
     }
-    /// Buckets of each hash table: a power of two, at least one a connection.
+    /// Buckets of each hash table: a power of two, at least four a connection. A bucket is four bytes and a connection 320, and
+    /// what is looked up is mostly not there: then an empty bucket spares the way to a record.
     var buckets: Int {
         var size = 64
-        while size < maximumConnections && size < 1 << 28 { size <<= 1 }
+        while size < maximumConnections &* 4 && size < 1 << 30 { size <<= 1 }
         return size
     }
 }

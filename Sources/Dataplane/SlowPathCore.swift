@@ -5,6 +5,7 @@
 // What another thread wants of it goes through `mailbox` and is done between two rounds.
 // Overload: it takes a bounded number of packets a round, the classes in order of preference, so that a flood of new
 // flows delays neither ARP nor its own clockwork.
+import Conntrack
 import DPDK
 import FlowCache
 import Offload
@@ -37,8 +38,10 @@ public final class SlowPathMailbox: Sendable {
 public struct SlowPathCore: ~Copyable {
     /// How often the clockwork runs, ns.
     static var period: UInt64 { 10_000_000 }
-    /// In how many steps the flow cache is swept once.
+    /// In how many periods the flow cache is swept once, if it is small; and the most slots of one period: a table of 16 million
+    /// entries is swept in five seconds, at a few percent of the core.
     static var sweepSteps: Int { 10 }
+    static var largestSweep: Int { 32_768 }
     static var packetsPerRound: Int { 64 }
 
     public let path: UnsafeMutablePointer<SlowPath>
@@ -49,6 +52,7 @@ public struct SlowPathCore: ~Copyable {
     let mailbox: SlowPathMailbox
     let sweepBudget: Int
     private let burst: UnsafeMutablePointer<OpaquePointer?>
+    private let anticipations: UnsafeMutablePointer<TrackerAnticipation>
     private var nextPeriod: Timestamp = 0
     private var graceToken: UInt64?
     private var isGraceOpen = false
@@ -61,12 +65,17 @@ public struct SlowPathCore: ~Copyable {
         self.quiescence = quiescence
         self.offload = offload
         self.mailbox = mailbox
-        sweepBudget = max(1024, (flowSlots + Self.sweepSteps - 1) / Self.sweepSteps)
+        sweepBudget = max(1024, min(Self.largestSweep, (flowSlots + Self.sweepSteps - 1) / Self.sweepSteps))
         burst = .allocate(capacity: Self.packetsPerRound)
         burst.initialize(repeating: nil, count: Self.packetsPerRound)
+        anticipations = .allocate(capacity: Self.packetsPerRound)
+        anticipations.initialize(repeating: TrackerAnticipation(), count: Self.packetsPerRound)
     }
 
-    deinit { burst.deallocate() }
+    deinit {
+        burst.deallocate()
+        anticipations.deallocate()
+    }
 
     /// One round at `now`: the number of packets, events and tasks handled; 0 means idle.
     public mutating func runOnce(now: Timestamp) -> Int {
@@ -75,6 +84,7 @@ public struct SlowPathCore: ~Copyable {
             for punt in PuntClass.allCases {
                 let ring = rings[worker].ring(punt)
                 let count = ring.get(into: burst, maximum: Self.packetsPerRound)
+                anticipate(count)
                 for place in 0 ..< count { handle(Mbuf(burst[place].unsafelyUnwrapped), worker: worker, now: now) }
                 handled += count
             }
@@ -90,6 +100,21 @@ public struct SlowPathCore: ~Copyable {
     }
 
     // MARK: - Packets
+
+    /// Asks the memory for what the batch's packets will need, in stages: each stage's misses pass together.
+    private mutating func anticipate(_ count: Int) {
+        guard count > 2 else { return }
+        for place in 0 ..< count { Mbuf(burst[place].unsafelyUnwrapped).prefetchData() }
+        var known = 0
+        for place in 0 ..< count {
+            let packet = Mbuf(burst[place].unsafelyUnwrapped)
+            guard let found = path.pointee.anticipate(packet.data, length: packet.length) else { continue }
+            anticipations[known] = found
+            known += 1
+        }
+        for place in 0 ..< known { path.pointee.anticipateRecords(&anticipations[place], incoming: known) }
+        for place in 0 ..< known { path.pointee.anticipateEnd(anticipations[place], incoming: known) }
+    }
 
     private mutating func handle(_ packet: Mbuf, worker: Int, now: Timestamp) {
         guard packet.segmentCount == 1 || packet.linearize() else {

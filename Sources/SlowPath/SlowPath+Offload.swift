@@ -105,7 +105,7 @@ extension SlowPath {
 
     /// The connection's entries are going: what is out in the NIC has to come back.
     mutating func noteWithdrawn(_ connection: UInt32) {
-        guard offered[Int(connection)].isOut else { return }
+        guard settings.offloadThreshold > 0, offered[Int(connection)].isOut else { return }
         guard withdrawnCount < Self.offloadQueueCapacity else {
             recallsOffers = true
             return

@@ -42,24 +42,24 @@ extension SlowPath {
             transit.context.conntrack = view
             return
         }
-        let connection = tracker.pointee.connection(transit.tracking.connection).pointee
-        view.family = connection.original.family
-        view.transportProtocol = connection.transportProtocol
-        view.status = connection.status.rawValue
-        view.mark = connection.mark
-        view.zone = connection.zone.identifier
-        view.labelLow = connection.labelsLow
-        view.labelHigh = connection.labelsHigh
-        view.identifier = UInt64(connection.generation) << 32 | UInt64(transit.tracking.connection) + 1
-        (view.helperHigh, view.helperLow) = (connection.helperName, 0)
-        view.original = ConntrackTuple(connection.original)
-        view.reply = ConntrackTuple(connection.reply)
-        view.originalPackets = connection.originalPackets
-        view.originalBytes = connection.originalBytes
-        view.replyPackets = connection.replyPackets
-        view.replyBytes = connection.replyBytes
+        let connection = tracker.pointee.connection(transit.tracking.connection)
+        view.family = connection.pointee.original.family
+        view.transportProtocol = connection.pointee.transportProtocol
+        view.status = connection.pointee.status.rawValue
+        view.mark = connection.pointee.mark
+        view.zone = connection.pointee.zone.identifier
+        view.labelLow = connection.pointee.labelsLow
+        view.labelHigh = connection.pointee.labelsHigh
+        view.identifier = UInt64(connection.pointee.generation) << 32 | UInt64(transit.tracking.connection) + 1
+        (view.helperHigh, view.helperLow) = (connection.pointee.helperName, 0)
+        view.original = ConntrackTuple(connection.pointee.original)
+        view.reply = ConntrackTuple(connection.pointee.reply)
+        view.originalPackets = connection.pointee.originalPackets
+        view.originalBytes = connection.pointee.originalBytes
+        view.replyPackets = connection.pointee.replyPackets
+        view.replyBytes = connection.pointee.replyBytes
         // Before confirmation Linux takes the time to live for a point in time, which is long past: 0 (measured).
-        let left = connection.isConfirmed ? connection.deadline &- min(transit.now, connection.deadline) : 0
+        let left = connection.pointee.isConfirmed ? connection.pointee.deadline &- min(transit.now, connection.pointee.deadline) : 0
         view.expiration = left / 1_000_000
         transit.context.conntrack = view
     }

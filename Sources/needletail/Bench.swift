@@ -15,7 +15,7 @@ struct Bench: ParsableCommand {
             Figures are medians of several windows, per CPU time of the worker thread. Run as root on a quiet machine with huge \
             pages (sysctl vm.nr_hugepages=1024) for figures that mean something.
             """,
-        subcommands: [BenchEstablished.self, BenchFloor.self, BenchSlowPath.self, BenchRulesetLoad.self])
+        subcommands: [BenchEstablished.self, BenchFloor.self, BenchNewConnections.self, BenchScale.self, BenchSlowPath.self, BenchRulesetLoad.self])
 }
 
 struct BenchOptions: ParsableArguments {

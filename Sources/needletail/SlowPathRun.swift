@@ -26,7 +26,7 @@ struct SlowPathRunError: Error, CustomStringConvertible {
 final class SlowPathRun {
     private static var frameLength: Int { 60 }
     private static var batch: Int { 32_768 }
-    private static var stations: [UInt64] { [0x0200_0000_0a01, 0x0200_0000_0b01] }
+    static var stations: [UInt64] { [0x0200_0000_0a01, 0x0200_0000_0b01] }
     private var path: SlowPath
     private let cacheMemory: UnsafeMutableRawPointer
     private let trackerMemory: HugeMemory
@@ -66,7 +66,7 @@ final class SlowPathRun {
     }
 
     /// Clients behind lan0, servers behind wan0, one neighbour on each side that everything goes through.
-    private static func router() throws -> Router {
+    static func router() throws -> Router {
         var router = Router()
         for port in 0 ..< 2 {
             let index = PortIndex(port), net = UInt32(0xc0a8_0000 + port << 8)

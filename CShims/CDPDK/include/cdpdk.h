@@ -31,6 +31,7 @@
 #include "nt_eal.h"
 #include "nt_flow_source.h"
 #include "nt_mbuf.h"
+#include "nt_memory_port.h"
 #include "nt_port.h"
 #include "nt_rcu.h"
 #include "nt_ring.h"

@@ -1,0 +1,85 @@
+// What the tracker will look at for a packet that is to come, asked of the memory ahead of time: a new connection misses
+// the cache half a dozen times, one miss after another, unless a batch of packets has its misses together.
+//
+// Invariant: nothing is changed and nothing decided here; a wrong guess costs time only.
+import CIntrinsics
+import Wire
+
+/// What one packet's lookups will begin with.
+@frozen public struct TrackerAnticipation: Sendable {
+    public var hash: UInt32 = 0
+    public var sourceHash: UInt32 = 0
+    /// Of the answer, as it would be without NAT.
+    public var replyHash: UInt32 = 0
+    /// A connection that stands in the way or may have to go.
+    public var candidate: UInt32 = Connection.none
+    public init() {}
+}
+
+extension ConnectionTracker {
+    /// First: the buckets of a tuple of the default zone.
+    @inline(__always)
+    public func anticipateBuckets(_ tuple: ConnectionTuple) -> TrackerAnticipation {
+        var result = TrackerAnticipation()
+        result.hash = hash.tuple(tuple)
+        result.sourceHash = hash.source(tuple, zone: .default)
+        result.replyHash = tuple.inverted.map { hash.tuple($0) } ?? result.hash
+        ntl_prefetch_read(table + Int(result.hash & bucketMask))
+        ntl_prefetch_read(table + Int(result.replyHash & bucketMask))
+        ntl_prefetch_read(bySource + Int(result.sourceHash & bucketMask))
+        return result
+    }
+
+    /// Then, when those have come: the records that they name. `incoming` packets are to come: if the table may be full by
+    /// then, also the record of a connection that would be dropped early.
+    @inline(__always)
+    public func anticipateRecords(_ anticipation: inout TrackerAnticipation, incoming: Int) {
+        let source = bySource[Int(anticipation.sourceHash & bucketMask)]
+        if source != Connection.none { request(source) }
+        let answer = table[Int(anticipation.replyHash & bucketMask)]
+        if answer != Connection.none { request(answer >> 1) }
+        var node = table[Int(anticipation.hash & bucketMask)]
+        if count &+ incoming >= configuration.maximumConnections {
+            var step: UInt32 = 1
+            while node == Connection.none && step < 32 {
+                node = table[Int((anticipation.hash &+ step) & bucketMask)]
+                step &+= 1
+            }
+        }
+        guard node != Connection.none else { return }
+        anticipation.candidate = node >> 1
+        request(node >> 1)
+    }
+
+    /// At last, when the records have come: what taking the candidate out of the table will look at.
+    @inline(__always)
+    public func anticipateEnd(_ anticipation: TrackerAnticipation, incoming: Int) {
+        guard anticipation.candidate != Connection.none, count &+ incoming >= configuration.maximumConnections else { return }
+        let connection = pool + Int(anticipation.candidate)
+        ntl_prefetch_read(table + Int(connection.pointee.hashOriginal & bucketMask))
+        ntl_prefetch_read(table + Int(connection.pointee.hashReply & bucketMask))
+        ntl_prefetch_read(bySource + Int(connection.pointee.hashBySource & bucketMask))
+        ntl_prefetch_write(UnsafeMutableRawPointer(pool + Int(anticipation.candidate)) + 256)
+    }
+
+    /// The lines of a record that a lookup compares.
+    @inline(__always)
+    private func request(_ index: UInt32) {
+        let record = UnsafeMutableRawPointer(pool + Int(index))
+        ntl_prefetch_write(record + 64)
+        ntl_prefetch_read(record + 128)
+        ntl_prefetch_read(record + 192)
+    }
+
+    /// All of the record that the next new connection will fill.
+    @inline(__always)
+    func requestFree() {
+        guard freeHead != Connection.none else { return }
+        let record = UnsafeMutableRawPointer(pool + Int(freeHead))
+        ntl_prefetch_write(record)
+        ntl_prefetch_write(record + 64)
+        ntl_prefetch_write(record + 128)
+        ntl_prefetch_write(record + 192)
+        ntl_prefetch_write(record + 256)
+    }
+}
