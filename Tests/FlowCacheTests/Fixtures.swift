@@ -36,6 +36,7 @@ final class CacheFixture {
     func inspect(_ key: FlowKey, now: Timestamp = 0) -> FlowRecord? { cache.lookup(key).flatMap { cache.inspect($0, now: now) } }
     func isLive(_ handle: FlowHandle) -> Bool { cache.isLive(handle) }
     func invalidateAll() { cache.invalidateAll() }
+    var generation: UInt32 { cache.generation }
     func beginGracePeriod() -> Bool { cache.beginGracePeriod() }
     func endGracePeriod(now: Timestamp = 0, _ body: (FlowRecord) -> Void = { _ in }) { cache.endGracePeriod(now: now, body) }
     func sweep(now: Timestamp = 0, _ body: (FlowRecord) -> Bool) { cache.sweep(now: now, body) }

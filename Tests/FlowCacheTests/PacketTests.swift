@@ -93,7 +93,19 @@ import Wire
             probe, isIPv6: isIPv6, action: action, generation: fixture.reader.currentGeneration(),
             verified: VerifiedChecksums(network: false, transport: false), connections: ConnectionRecords(base: nil, stride: 0))
         #expect(reason == .none)
+        let isPlain = [IPProtocol.tcp, IPProtocol.udp].contains(probe.pointee.transportProtocol) && flow.rewrite.trafficClassMask == 0 && flow.rewrite.trafficClassValue == 0
+        let before = [UInt8](UnsafeRawBufferPointer(start: frame.buffer.start, count: frame.length))
+        let accepted = FlowProbe.acceptPlain(
+            probe, isIPv6: isIPv6, actions: fixture.reader.actions, generation: fixture.reader.currentGeneration(), connections: ConnectionRecords(base: nil, stride: 0))
+        #expect((accepted == action) == isPlain && (accepted == nil) == !isPlain)
+        var plain: [UInt8]?
+        if let accepted {
+            FlowProbe.rewritePlain(probe, isIPv6: isIPv6, action: accepted, tick: 1)
+            plain = [UInt8](UnsafeRawBufferPointer(start: frame.buffer.start, count: frame.length))
+            frame.buffer.start.copyMemory(from: before, byteCount: before.count)
+        }
         FlowProbe.rewrite(probe, isIPv6: isIPv6, action: action)
+        if let plain { #expect(plain == [UInt8](UnsafeRawBufferPointer(start: frame.buffer.start, count: frame.length))) }
         frame.start = probe.pointee.frame - frame.memory
         frame.length = probe.pointee.frameLength
     }

@@ -1,4 +1,5 @@
-// One writer, several readers, on real threads: no torn entry, nothing found that was reclaimed, every packet counted once.
+// One writer, four readers, on real threads: no torn entry, nothing found that was reclaimed, no packet handled by a ruleset that a
+// quiescent period has passed since, every packet counted once.
 // Meant for ThreadSanitizer as well: swift test --sanitize=thread --filter StressTests
 import FlowCache
 import Foundation
@@ -28,6 +29,9 @@ private final class Flags: Sendable {
     let stop = Atomic<Bool>(false)
     let readersDone = Atomic<Int>(0)
     let torn = Atomic<UInt64>(0)
+    /// Packets handled by a ruleset that was gone, and the oldest that may be in use.
+    let stale = Atomic<UInt64>(0)
+    let minimum = Atomic<UInt32>(0)
     let hits = Atomic<UInt64>(0)
     let bytes = Atomic<UInt64>(0)
 }
@@ -61,7 +65,7 @@ private final class Flags: Sendable {
     }
 
     @Test(arguments: [false, true]) func readersSeeWholeEntriesAndEveryPacketCounts(ipv6: Bool) {
-        let readers = 3
+        let readers = 4
         let seconds = Double(ProcessInfo.processInfo.environment["NEEDLETAIL_STRESS_SECONDS"] ?? "") ?? 1.5
         let universe: UInt32 = 900
         let fixture = CacheFixture(ipv4: 600, ipv6: 600, actions: 64)
@@ -78,7 +82,12 @@ private final class Flags: Sendable {
                         // Each reader forwards its own keys, as RSS has it: an entry's counters have one writer.
                         let wanted = UInt32.random(in: 0..<universe / UInt32(readers), using: &random) * UInt32(readers) + UInt32(number)
                         let packed = PackedFlowKey(key(wanted, ipv6: ipv6))
+                        // Acquire, pairs with the release after a quiescent period: the generation read next is no older.
+                        let minimum = flags.minimum.load(ordering: .acquiring)
+                        let generation = reader.currentGeneration()
+                        if generation < minimum { flags.stale.add(1, ordering: .relaxed) }
                         guard let entry = reader.find(packed) else { continue }
+                        guard entry.atomic32(ipv6 ? FlowEntryOffset.generation6 : FlowEntryOffset.generation4).pointee.load(ordering: .relaxed) == generation else { continue }
                         if !(ipv6 ? StressTests.isWhole6(entry, reader.actions) : StressTests.isWhole4(entry, reader.actions)) { flags.torn.add(1, ordering: .relaxed) }
                         entry.addRelaxed32(ipv6 ? FlowEntryOffset.packets6 : FlowEntryOffset.packets4, 1)
                         entry.addRelaxed64(ipv6 ? FlowEntryOffset.bytes6 : FlowEntryOffset.bytes4, UInt64(wanted))
@@ -113,6 +122,12 @@ private final class Flags: Sendable {
                     fixture.insert(StressTests.flow(key, version: version))
                 }
             }
+            if Int.random(in: 0..<8, using: &random) == 0 {
+                // Another ruleset: every flow is judged again.
+                fixture.invalidateAll()
+                quiescence.wait { false }
+                flags.minimum.store(fixture.generation, ordering: .releasing)
+            }
             if fixture.beginGracePeriod() {
                 quiescence.wait { false }
                 fixture.endGracePeriod(account)
@@ -124,6 +139,7 @@ private final class Flags: Sendable {
         fixture.sweep { account($0); return false }
         if fixture.beginGracePeriod() { fixture.endGracePeriod(account) }
         #expect(flags.torn.load(ordering: .relaxed) == 0)
+        #expect(flags.stale.load(ordering: .relaxed) == 0)
         #expect(flags.hits.load(ordering: .relaxed) > 1000)
         #expect(reportedPackets == flags.hits.load(ordering: .relaxed))
         #expect(reportedBytes == flags.bytes.load(ordering: .relaxed))
