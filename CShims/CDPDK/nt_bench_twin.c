@@ -5,7 +5,7 @@
 #include "../../CIntrinsics/include/intrinsics.h"
 
 enum { BURST = 32, LANES = 30 };
-enum { FLAG_REPLY = 1, FLAG_WINDOW = 2, FLAG_TRAFFIC_CLASS = 16 };
+enum { FLAG_REPLY = 1, FLAG_WINDOW = 2, FLAG_LONG_WAY = 16 | 32 };
 
 // Where the fields lie in FlowEntry4, FlowEntry6 and FlowAction.
 struct entry4 {
@@ -312,9 +312,9 @@ static inline __attribute__((always_inline)) const struct action *accept_plain(c
 	uint16_t bytes = (uint16_t)(traffic_class | transport[13] << 8);
 	if ((bytes & action->guard_mask) != action->guard_value || hops <= 1 || probe->total_length > action->maximum_length)
 		return NULL;
-	if ((action->flags & (FLAG_TRAFFIC_CLASS | FLAG_WINDOW)) == 0)
+	if ((action->flags & (FLAG_LONG_WAY | FLAG_WINDOW)) == 0)
 		return action;
-	if ((action->flags & FLAG_TRAFFIC_CLASS) || protocol != 6 || t->connections == NULL)
+	if ((action->flags & FLAG_LONG_WAY) || protocol != 6 || t->connections == NULL)
 		return NULL;
 	struct window_pair *pair = (struct window_pair *)(t->connections + connection * t->connection_stride);
 	return accept_segment(pair, transport, probe->total_length - (six ? 40u : 20u), action->flags & FLAG_REPLY) ? action : NULL;
@@ -476,52 +476,5 @@ uint64_t nt_twin_run(struct nt_twin *t, uint32_t rounds)
 		packets += poll_port(t, 0);
 		packets += poll_port(t, 1);
 	}
-	return packets;
-}
-
-static inline uint32_t send_all(uint16_t to, uint16_t queue, struct rte_mbuf **batch, uint32_t count)
-{
-	uint16_t sent = rte_eth_tx_burst(to, queue, batch, (uint16_t)count);
-	if (sent < count)
-		rte_pktmbuf_free_bulk(batch + sent, count - sent);
-	return count;
-}
-
-uint64_t nt_floor_run(uint16_t a, uint16_t b, uint16_t queue, uint32_t rounds)
-{
-	struct rte_mbuf *batch[BURST];
-	uint64_t packets = 0;
-	for (uint32_t i = 0; i < rounds; i++) {
-		packets += send_all(b, queue, batch, rte_eth_rx_burst(a, queue, batch, BURST));
-		packets += send_all(a, queue, batch, rte_eth_rx_burst(b, queue, batch, BURST));
-	}
-	return packets;
-}
-
-uint64_t nt_memory_run(uint16_t a, uint16_t b, uint16_t queue, uint32_t rounds, uint8_t *lines, uint64_t count, uint64_t *state)
-{
-	// Two bursts under way, as in the worker: lines are asked for a whole burst before they are written.
-	struct rte_mbuf *batch[2][BURST];
-	uint8_t *wanted[2][BURST];
-	uint32_t sizes[2] = {0, 0};
-	uint16_t outputs[2] = {a, b};
-	uint64_t packets = 0, random = *state;
-	for (uint32_t i = 0; i < 2 * rounds + 1; i++) {
-		uint32_t now = i & 1, before = 1 - now;
-		uint16_t from = now ? b : a;
-		sizes[now] = i < 2 * rounds ? rte_eth_rx_burst(from, queue, batch[now], BURST) : 0;
-		outputs[now] = now ? a : b;
-		for (uint32_t k = 0; k < sizes[now]; k++) {
-			random = random * 6364136223846793005ull + 1442695040888963407ull;
-			wanted[now][k] = lines + (uint64_t)(((unsigned __int128)random * count) >> 64) * 64;
-			ntl_prefetch_write(wanted[now][k]);
-		}
-		for (uint32_t k = 0; k < sizes[before]; k++)
-			++*(uint64_t *)wanted[before][k];
-		if (sizes[before] > 0)
-			packets += send_all(outputs[before], queue, batch[before], sizes[before]);
-		sizes[before] = 0;
-	}
-	*state = random;
 	return packets;
 }

@@ -94,6 +94,7 @@ import Wire
             verified: VerifiedChecksums(network: false, transport: false), connections: ConnectionRecords(base: nil, stride: 0))
         #expect(reason == .none)
         let isPlain = [IPProtocol.tcp, IPProtocol.udp].contains(probe.pointee.transportProtocol) && flow.rewrite.trafficClassMask == 0 && flow.rewrite.trafficClassValue == 0
+            && flow.key.vlanCount == 0 && flow.rewrite.vlanCount == 0
         let before = [UInt8](UnsafeRawBufferPointer(start: frame.buffer.start, count: frame.length))
         let accepted = FlowProbe.acceptPlain(
             probe, isIPv6: isIPv6, actions: fixture.reader.actions, generation: fixture.reader.currentGeneration(), connections: ConnectionRecords(base: nil, stride: 0))
