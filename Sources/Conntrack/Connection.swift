@@ -90,7 +90,6 @@ import Wire
     var cone = Connection.none
     /// Fills the record to five cache lines, so that every window has one of its own (a test holds it to that).
     private var padding: UInt32 = 0
-    /// Fills the record to five cache lines, so that every window has one of its own (a test holds it to that).
 
     init() {}
 
