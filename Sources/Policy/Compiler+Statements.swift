@@ -53,8 +53,7 @@ extension Compiler {
         case .tproxy: neverMatches("tproxy", .ofAHost)
         case .synproxy(let synproxy):
             require(.conntrack)
-            let location = rules[Int(rule)].location
-            warnings.append("\(location.position): synproxy is not answered here: what reaches this rule is dropped; use `ct state new` with a limit against floods: \(location.text)")
+            tell(.warning, "synproxy is not answered here: what reaches this rule is dropped; use `ct state new` with a limit against floods")
             var instruction = Instruction(.synproxy)
             instruction.x = UInt32(synproxies.count)
             synproxies.append(synproxy)
