@@ -52,14 +52,15 @@ extension Evaluator {
             case .inet:
                 result.family = family ?? known ?? addressNode.flatMap(guessFamily)
                 if family == nil, known == nil, addressNode != nil {
-                    throw EvaluationError(message: "specify `\(kind.rawValue) ip' or '\(kind.rawValue) ip6' in inet table to disambiguate", location: node.location)
+                    throw EvaluationError(message: "specify `\(kind.rawValue) ip' or '\(kind.rawValue) ip6' in inet table to disambiguate", location: Self.keyword(node.location))
                 }
-            default: throw EvaluationError(message: "NAT is only supported for IPv4/IPv6", location: node.location)
+            default: throw EvaluationError(message: "NAT is only supported for IPv4/IPv6", location: Self.keyword(node.location))
             }
             if let family, view.family == .ip && family == .ip6 || view.family == .ip6 && family == .ip {
                 throw EvaluationError(message: "conflicting protocols specified: \(view.family.rawValue) vs. \(family.rawValue)", location: node.location)
             }
-            result.showsFamily = view.family == .inet && family != nil || family != nil && prefix
+            // In a table of both families the listing always says which.
+            result.showsFamily = view.family == .inet && addressNode != nil || family != nil && prefix
         }
         if let addressNode {
             defer { if result.showsFamily == false, view.family != .inet, let address = result.address { result.showsFamily = showsFamily(address, flags: result.flags) } }
@@ -80,7 +81,7 @@ extension Evaluator {
             try needTransport(portNode.location)
         }
         if kind == .redirect || kind == .masquerade {
-            guard view.family == .ip || view.family == .ip6 || view.family == .inet else { throw EvaluationError(message: "NAT is only supported for IPv4/IPv6", location: node.location) }
+            guard view.family == .ip || view.family == .ip6 || view.family == .inet else { throw EvaluationError(message: "NAT is only supported for IPv4/IPv6", location: Self.keyword(node.location)) }
         }
         if result.port == nil, result.address == nil, kind == .snat || kind == .dnat { throw EvaluationError(message: "missing address", location: node.location) }
         return result
@@ -131,7 +132,7 @@ extension Evaluator {
 
     func reject(_ kind: String?, _ codeNode: Node?, _ node: StatementNode, _ front: inout [Statement]) throws -> RejectKind {
         func conflict(_ needed: String, _ known: String) -> EvaluationError {
-            EvaluationError(message: "conflicting network protocol specified", location: node.location)
+            EvaluationError(message: "conflicting protocols specified: ip vs ip6", location: codeNode?.location ?? Self.keyword(node.location))
         }
         func code(_ basic: BasicType) throws -> UInt8 {
             guard let codeNode, case .constant(let value) = try constant(codeNode, Datatypes.make(basic)) else { return 0 }
@@ -145,11 +146,11 @@ extension Evaluator {
             guard let header = Protocols.named(name) else { return }
             for match in try context.require(header, at: node.location) { front.append(.match(match)) }
         }
-        if view.family == .arp { throw EvaluationError(message: "cannot use reject with this family", location: node.location) }
-        if let known = context.network, known == "arp" { throw EvaluationError(message: "cannot reject this network family", location: node.location) }
+        if view.family == .arp { throw EvaluationError(message: "cannot use reject with arp", location: Self.keyword(node.location)) }
+        if let known = context.network, known == "arp" { throw EvaluationError(message: "cannot reject this network family", location: Self.keyword(node.location)) }
         switch kind {
         case "tcp":
-            if let transport = context.transport, transport != "tcp" { throw EvaluationError(message: "tcp reset can only be used with tcp", location: node.location) }
+            if let transport = context.transport, transport != "tcp" { throw EvaluationError(message: "you cannot use tcp reset with this protocol", location: Self.keyword(node.location)) }
             if context.transport == nil, let header = Protocols.named("tcp") {
                 for match in try context.require(header, at: node.location) { front.append(.match(match)) }
             }
@@ -165,7 +166,7 @@ extension Evaluator {
             try needNetwork("ip6")
             return .icmpv6(code: value)
         case "icmpx":
-            guard view.family == .inet || view.family == .bridge || view.family == .netdev else { throw EvaluationError(message: "conflicting network protocol specified", location: node.location) }
+            guard view.family == .inet || view.family == .bridge || view.family == .netdev else { throw EvaluationError(message: "abstracted ICMP unreachable not supported", location: codeNode?.location ?? Self.keyword(node.location)) }
             return .icmpx(code: try code(.icmpxCode))
         default:
             switch context.network {

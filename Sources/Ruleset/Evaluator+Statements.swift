@@ -22,6 +22,15 @@ extension Evaluator {
         return Rule(handle: handle, statements: finished, comment: node.comment, location: node.location)
     }
 
+    /// The word that a statement begins with: what is wrong with the statement as a whole is told there.
+    static func keyword(_ place: SourceRange) -> SourceRange {
+        guard let source = place.source else { return place }
+        var end = Int(place.start)
+        let bytes = source.bytes
+        while end < min(Int(place.end), bytes.count), Lexer.isLetter(bytes[end]) { end += 1 }
+        return SourceRange(source: source, start: Int(place.start), end: max(end, Int(place.start) + 1))
+    }
+
     static func isTerminal(_ statement: Statement) -> Bool {
         switch statement {
         case .verdict(.continue): false
@@ -38,6 +47,7 @@ extension Evaluator {
 
     private func statement(_ node: StatementNode, _ front: inout [Statement]) throws -> Statement {
         func fail(_ message: String) -> EvaluationError { EvaluationError(message: message, location: node.location) }
+        func failAtWord(_ message: String) -> EvaluationError { EvaluationError(message: message, location: Self.keyword(node.location)) }
         switch node.kind {
         case .relational(let left, let operation, let right): return .match(try relational(left, operation, right, node.location))
         case .flagMatch(let left, let operation, let value, let mask):
@@ -67,9 +77,9 @@ extension Evaluator {
                 log.prefix = try logPrefix(prefix)
                 if (log.prefix ?? "").utf8.count > 127 { throw EvaluationError(message: "log prefix is too long", location: prefix.location) }
             }
-            if log.group != nil, log.level != nil || log.flags != 0 { throw fail(log.level != nil ? "level and group are mutually exclusive" : "flags and group are mutually exclusive") }
-            if log.level == 8, log.snapLength != nil || log.queueThreshold != nil || log.flags != 0 || log.prefix != nil { throw fail("log level audit doesn't support any further options") }
-            if log.group == nil, log.level != nil, log.snapLength != nil || log.queueThreshold != nil { throw fail("level and snaplen/queue-threshold are mutually exclusive") }
+            if log.group != nil, log.level != nil || log.flags != 0 { throw failAtWord(log.level != nil ? "level and group are mutually exclusive" : "flags and group are mutually exclusive") }
+            if log.level == 8, log.snapLength != nil || log.queueThreshold != nil || log.flags != 0 || log.prefix != nil { throw failAtWord("log level audit doesn't support any further options") }
+            if log.group == nil, log.level != nil, log.snapLength != nil || log.queueThreshold != nil { throw failAtWord("level and snaplen/queue-threshold are mutually exclusive") }
             if log.group == nil, log.snapLength != nil || log.queueThreshold != nil { log.group = 0 }
             if log.level == 4 { log.level = nil }
             return .log(log)
@@ -96,7 +106,7 @@ extension Evaluator {
                 return .queue(Queue(target: try general(target, type), bypass: bypass, fanout: fanout))
             }
             let value = try constant(target, type)
-            if fanout, !SetOrder.isInterval(value) { throw fail("fanout requires a range to be specified") }
+            if fanout, !SetOrder.isInterval(value) { throw self.fail("fanout requires a range to be specified", target) }
             return .queue(Queue(target: value, bypass: bypass, fanout: fanout))
         case .duplicate(let address, let device):
             let interface = Datatypes.make(.interfaceIndex)
@@ -134,6 +144,8 @@ extension Evaluator {
         let right = rightNode.resolved
         var left = try general(leftNode, keyType(of: right, for: leftNode))
         let type = left.type
+        limit = Self.largest(left)
+        defer { limit = nil }
         if case .fib(let flags, .oif, _) = left, case .symbol(let text) = right.kind, text == "exists" || text == "missing" {
             left = .fib(flags, .check, type: Datatypes.make(.boolean))
             return Match(left: left, operation: operation == .notEqual ? .notEqual : .equal, right: try constant(rightNode, Datatypes.make(.boolean)), location: place)
@@ -163,14 +175,21 @@ extension Evaluator {
         }
         if type.isConcatenation {
             let value = try constant(rightNode, type)
+            if operation == nil || operation == .equal || operation == .notEqual {
+                throw EvaluationError(message: "Use concatenations with sets and maps, not singleton values", location: leftNode.location, others: [rightNode.location])
+            }
             if operation != nil, operation != .equal, operation != .notEqual { throw fail("Relational expression (\(operation?.rawValue ?? "")) is undefined for concat types", rightNode) }
             return Match(left: left, operation: operation ?? .equal, right: value, location: place)
         }
         let value = try constant(rightNode, type)
+        switch left {
+        case .meta(.secmark, _): throw EvaluationError(message: "Cannot be used with right hand side constant value", location: rightNode.location, others: [leftNode.location])
+        case .ct(let field) where field.key == .secmark: throw EvaluationError(message: "Cannot be used with right hand side constant value", location: rightNode.location, others: [leftNode.location])
+        default: break
+        }
         switch operation {
         case .less, .greater, .lessOrEqual, .greaterOrEqual:
             guard case .constant = value else { throw fail("Relational expression (\(operation?.rawValue ?? "")) is undefined for range expressions", rightNode) }
-            if Datatypes.isString(type) { throw fail("Relational expression (\(operation?.rawValue ?? "")) is undefined for string types", rightNode) }
             return Match(left: left, operation: operation ?? .equal, right: value, location: place)
         case nil:
             if isMaskable {
@@ -182,13 +201,23 @@ extension Evaluator {
             }
             return try finishMatch(left, .equal, value, place, rightNode)
         case .noBit:
-            if case .binary = left { throw fail("negation can only be used with singleton bitmask values", rightNode) }
-            guard isMaskable else { throw fail("negation can only be used with singleton bitmask values", rightNode) }
+            if case .binary = left { throw EvaluationError(message: "cannot combine negation with binary expression", location: leftNode.location, others: [rightNode.location]) }
+            guard isMaskable else {
+                throw EvaluationError(message: "negation can only be used with singleton bitmask values.  Did you mean \"!=\"?", location: leftNode.location, others: [rightNode.location])
+            }
             return Match(left: left, operation: .noBit, right: value, location: place)
         case .equal:
             return try finishMatch(left, .equal, try collapse(value), place, rightNode)
         default:
             return try finishMatch(left, operation ?? .equal, value, place, rightNode)
+        }
+    }
+
+    private static func largest(_ expression: Expression) -> UInt128? {
+        switch expression {
+        case .numgen(_, let modulus, let offset, _), .jhash(_, let modulus, _, let offset, _), .symhash(let modulus, let offset, _):
+            UInt128(modulus) + UInt128(offset) - 1
+        default: nil
         }
     }
 
@@ -208,6 +237,11 @@ extension Evaluator {
                     value = Value(value.number ^ operand.number, base.type)
                 } else if inner == .shiftLeft, operand.number < 128, value.number & ((UInt128(1) << operand.number) - 1) == 0 {
                     value = Value(value.number >> operand.number, base.type)
+                } else if inner == .shiftRight, operand.number < UInt128(base.type.bits), base.type.bits % 8 == 0, base.type.bits < 128 {
+                    let full = (UInt128(1) << UInt128(base.type.bits)) - 1
+                    value = Value((value.number << operand.number) & full, base.type)
+                    left = .binary(.and, base, .constant(Value((full >> operand.number) << operand.number, base.type)), type: base.type)
+                    break
                 } else {
                     break
                 }
@@ -219,6 +253,15 @@ extension Evaluator {
                     try checkConflict(header, value, place)
                 }
                 context.learn(left, value.number)
+            }
+        }
+        // An address under a mask of leading bits is listed with its prefix.
+        if operation == .equal || operation == .notEqual, case .binary(.and, let base, .constant(let mask), _) = left, case .constant(let value) = right, SetOrder.hasPrefixes(value.type) {
+            let bits = value.type.bits
+            let inverted = mask.number ^ (bits >= 128 ? UInt128.max : (UInt128(1) << UInt128(bits)) - 1)
+            if inverted & (inverted &+ 1) == 0, value.number & inverted == 0 {
+                left = base
+                right = .prefix(value, length: bits - (128 - inverted.leadingZeroBitCount))
             }
         }
         if case .prefix(let value, let length) = right, !Datatypes.isString(value.type), !SetOrder.hasPrefixes(value.type) {
@@ -260,6 +303,33 @@ extension Evaluator {
 
     // MARK: Assignments
 
+    /// What is stored must have the type of what it is stored in; a mark takes any number.
+    private func checkArgument(_ value: Expression, _ type: Datatype, _ place: Node, _ statement: StatementNode) throws {
+        func mismatch(_ detail: String) -> EvaluationError {
+            EvaluationError(message: "datatype mismatch: expected \(Datatypes.description(type)), expression has type \(detail)", location: place.location, others: [statement.location])
+        }
+        let own = value.type
+        func isInteger(_ type: Datatype) -> Bool { type.basic == .integer || type.basic == .hexInteger }
+        if case .payload(let field) = value, isInteger(own), field.offset % 8 == 0, field.length % 8 == 0, field.length != type.bits || Datatypes.isString(type) {
+            throw mismatch("\(Datatypes.description(own)) with length \(field.length)")
+        }
+        if case .constant = value { return }
+        if type.basic == .mark {
+            if Datatypes.isString(own) || own.basic == .verdict { throw mismatch(Datatypes.description(own)) }
+        } else if own.basic != type.basic, !(isInteger(own) && isInteger(type)) {
+            if isInteger(own), type.bits == 32 || isComputed(value) { return }
+            throw mismatch(Datatypes.description(own))
+        }
+    }
+
+    /// A result of arithmetic, which takes the type it is wanted for.
+    private func isComputed(_ value: Expression) -> Bool {
+        switch value {
+        case .binary, .numgen, .jhash, .symhash: true
+        default: false
+        }
+    }
+
     private func assignment(_ leftNode: Node, _ rightNode: Node, _ node: StatementNode) throws -> Statement {
         func fail(_ message: String) -> EvaluationError { EvaluationError(message: message, location: node.location) }
         let left = try selector(leftNode)
@@ -267,10 +337,13 @@ extension Evaluator {
             if case .block = rightNode.resolved.kind { throw EvaluationError(message: "you cannot use a set here, unknown value to use", location: rightNode.location) }
             let result: Expression
             if Self.isSelector(rightNode) || { if case .map = rightNode.resolved.kind { true } else { false } }() {
-                result = try general(rightNode, type)
+                // A plain selector keeps its type, for the check below.
+                let isPlain = { switch rightNode.resolved.kind { case .payload, .meta, .ct, .option, .fib, .route, .socket, .osf, .ipsec: true; default: false } }()
+                result = try general(rightNode, isPlain ? nil : type)
             } else {
                 result = try constantOrFlags(rightNode, type)
             }
+            try checkArgument(result, type, rightNode, node)
             switch result {
             case .prefix, .range: throw EvaluationError(message: "a value is needed here, not a range", location: rightNode.location)
             case .binary(_, _, .constant(let operand), _):
@@ -289,7 +362,11 @@ extension Evaluator {
             }
         case .ct(let field):
             switch field.key {
-            case .mark, .label, .event, .zone, .secmark: break
+            case .secmark:
+                let stored = try value(field.type)
+                if case .constant = stored { throw fail("ct secmark must not be set to constant value") }
+                return .setConntrack(field, stored)
+            case .mark, .label, .event, .zone: break
             default: throw fail("ct \(field.key.rawValue) cannot be set")
             }
             return .setConntrack(field, try value(field.type))

@@ -8,9 +8,11 @@ extension Evaluator {
         let real = node.resolved
         switch real.kind {
         case .symbol(let text):
-            if type.isConcatenation { throw mismatch(type, node) }
+            if type.isConcatenation { throw fail("invalid data type, expected \(Datatypes.description(type))", node) }
             if type.basic == .verdict { throw fail("symbol '\(text)' is no verdict", node) }
-            return .constant(try ValueReader.read(text, quoted: false, type: type, at: real.location, interfaces: view.interfaces))
+            let read = try ValueReader.read(text, quoted: false, type: type, at: real.location, interfaces: view.interfaces)
+            if let limit, read.number > limit { throw fail("Value \(read.number) exceeds valid range 0-\(limit)", real) }
+            return .constant(read)
         case .quoted(let text):
             if type.isConcatenation { throw mismatch(type, node) }
             return .constant(try ValueReader.read(text, quoted: true, type: type, at: real.location, interfaces: view.interfaces))
@@ -62,7 +64,7 @@ extension Evaluator {
             if first.number == last.number { return .constant(first) }
             return .range(first, last)
         case .list(let items):
-            guard Datatypes.isBitmask(type) else { throw fail("Basetype of type \(Datatypes.description(type)) is not bitmask", node) }
+            guard Datatypes.isBitmask(type) else { throw fail("Basetype of type \(Datatypes.description(type)) is not bitmask", items.first ?? node) }
             var values: [Value] = []
             for item in items {
                 guard let value = Self.isConstant(try constant(item, type)) else { throw fail("Second argument of list must be constant", item) }
@@ -73,7 +75,7 @@ extension Evaluator {
             return .flags(values.enumerated().filter { $0.offset == 0 || values[$0.offset - 1] != $0.element }.map(\.element))
         case .concatenation(let parts):
             guard type.isConcatenation, parts.count == type.components.count else {
-                throw type.isConcatenation && parts.count < type.components.count ? mismatch(type, node) : fail("unexpected concat component, expecting \(type.parts.count) parts", node)
+                throw type.isConcatenation && parts.count < type.components.count ? mismatch(type, node) : fail("too many concatenation components", node)
             }
             return .concatenation(try zip(parts, type.components).map { try constant($0, $1) })
         case .catchAll: return .catchAll
@@ -123,7 +125,7 @@ extension Evaluator {
         for statement in item.statements { element.statements.append(try stateful(statement)) }
         switch data {
         case nil:
-            if let extra = item.data { throw fail("unexpected data in a set element", extra) }
+            if item.data != nil { throw fail("mapping outside of map context", item.key) }
         case .value(let type):
             guard let node = item.data else { throw EvaluationError(message: "missing map data", location: item.location) }
             element.data = try constantOrFlags(node, type)
@@ -133,7 +135,7 @@ extension Evaluator {
         case .object(let kind):
             guard let node = item.data else { throw EvaluationError(message: "missing map data", location: item.location) }
             let name = try objectName(node)
-            if !view.object(kind, name) { throw fail("Could not process rule: No such file or directory", node) }
+            if !view.object(kind, name) { throw fail("Could not process rule: No such file or directory", item.key) }
             element.data = .objectName(name)
         }
         return element
@@ -163,7 +165,7 @@ extension Evaluator {
         case .object: dataType = Datatypes.make(.string)
         case nil: break
         }
-        let sorted = try SetOrder.normalize(elements, keyType: keyType, interval: interval, merge: data == nil, anonymous: true, at: { _ in node.location })
+        let sorted = try SetOrder.normalize(elements, keyType: keyType, interval: interval, merge: data == nil, anonymous: true, at: { items[$0].key.location })
         return AnonymousSet(keyType: keyType, dataType: dataType, isInterval: interval, elements: sorted)
     }
 

@@ -19,6 +19,8 @@ final class Evaluator {
     var implied: [Statement] = []
     /// For `typeof`: what the family does not have may still name a type.
     var isLenient = false
+    /// The largest value that what stands on the left can give (`numgen`, hashes, yes and no of a socket), and its length in values.
+    var limit: UInt128?
     /// Where rules of `jump { ... }` go: returns the chain's name.
     var anonymousChain: (([RuleNode]) throws -> String)?
 
@@ -53,6 +55,7 @@ final class Evaluator {
             if !isLenient, [.ibrname, .obrname, .ibrpvid, .ibrvproto, .ibrhwaddr, .broute].contains(key), view.family != .bridge {
                 throw fail("Could not process rule: Operation not supported", node)
             }
+            if key == .nfproto, !isLenient, view.family != .inet { throw fail("meta nfproto is only useful in the inet family", node) }
             return .meta(key, type: MetaTypes.type(key))
         case .ct(let name, let direction, let family): return .ct(try conntrack(name, direction, family, node))
         case .option(let family, let name, let field, let raw): return try option(family, name, field, raw, node)
@@ -165,6 +168,7 @@ final class Evaluator {
 
     func conntrack(_ name: String, _ direction: ConntrackDirection?, _ family: AddressFamily?, _ node: Node) throws -> ConntrackField {
         guard let key = ConntrackKey(rawValue: name) else { throw fail("unknown conntrack key", node) }
+        let namesFamily = family != nil
         var type: Datatype
         var family = family
         switch key {
@@ -190,7 +194,7 @@ final class Evaluator {
             else if let known = context.network, known != family?.rawValue {
                 throw fail("conflicting network layer protocols specified: \(known) vs. \(family?.rawValue ?? "")", node)
             }
-            guard let family else { throw fail("ct expression requires the family: use 'ct \(direction?.rawValue ?? "original") ip \(name)' or ip6", node) }
+            guard let family else { throw fail("cannot determine ip protocol version, use \"ip \(name)\" or \"ip6 \(name)\" instead", node) }
             if let header = Protocols.named(family.rawValue), context.network == nil { try require(header, node) }
             type = Datatypes.make(family == .ip ? .ipv4Address : .ipv6Address)
         }
@@ -203,7 +207,9 @@ final class Evaluator {
         default: if direction != nil { throw fail("syntax error, unexpected \(name)", node) }
         }
         if key == .zone, direction == nil { type = Datatypes.integer(16) }
-        return ConntrackField(key: key, direction: direction, family: family, type: type)
+        var field = ConntrackField(key: key, direction: direction, family: family, type: type)
+        field.namesFamily = namesFamily
+        return field
     }
 
     func option(_ family: OptionFamily, _ name: String, _ field: String?, _ raw: (offset: UInt64, length: UInt64)?, _ node: Node) throws -> Expression {
@@ -232,10 +238,12 @@ final class Evaluator {
         }
         switch family {
         case .extensionHeader:
+            if let known = context.network, known != "ip6" { throw fail("cannot use exthdr with \(known)", node) }
             if let header = Protocols.named("ip6") { try require(header, node) }
             return try named(Protocols.extensionHeaders, nil)
         case .tcpOption: return try named(Protocols.tcpOptions, nil)
         case .ipOption:
+            if let known = context.network, known != "ip" { throw fail("cannot use exthdr with \(known)", node) }
             if let header = Protocols.named("ip") { try require(header, node) }
             return try named(Protocols.ipOptions, nil)
         case .sctpChunk: return try named(Protocols.sctpChunks, "sctp")
@@ -320,6 +328,7 @@ final class Evaluator {
         if left.isConcatenation != right.isConcatenation { return false }
         if left.isConcatenation { return left.components.count == right.components.count && zip(left.components, right.components).allSatisfy(compatible) }
         if left.basic == right.basic { return true }
+        if right.basic == .mark { return !Datatypes.isString(left) && left.basic != .verdict }
         func numeric(_ type: Datatype) -> Bool { !Datatypes.isString(type) && type.basic != .ipv4Address && type.basic != .ipv6Address && type.basic != .verdict && type.basic != .etherAddress }
         return numeric(left) && numeric(right)
     }

@@ -56,6 +56,8 @@ public struct ConntrackField: Sendable, Hashable {
     public var direction: ConntrackDirection?
     /// Of `saddr` and `daddr`: the family that the expression names or the context gives.
     public var family: AddressFamily?
+    /// Whether the expression itself names the family; the kernel has a key of its own for that.
+    public var namesFamily = false
     public var type: Datatype
     public init(key: ConntrackKey, direction: ConntrackDirection?, family: AddressFamily?, type: Datatype) {
         self.key = key

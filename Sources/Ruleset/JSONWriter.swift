@@ -76,7 +76,7 @@ struct JSONWriter {
     func table(_ table: Table) -> JSON {
         var members: [(key: String, value: JSON)] = [("family", .string(table.family.rawValue)), ("name", .string(table.name)), ("handle", .int(Int64(table.handle)))]
         let flags = [table.isDormant ? "dormant" : nil, table.isOwned ? "owner" : nil, table.isPersistent ? "persist" : nil].compactMap { $0 }
-        if flags.count == 1 { members.append(("flags", .string(flags[0]))) } else if !flags.isEmpty { members.append(("flags", .array(flags.map { .string($0) }))) }
+        if !flags.isEmpty { members.append(("flags", .array(flags.map { .string($0) }))) }
         if let comment = table.comment { members.append(("comment", .string(comment))) }
         return .object([("table", .object(members))])
     }
@@ -112,8 +112,9 @@ struct JSONWriter {
         case .object(let kind)?: members.append(("map", .string(kind.rawValue)))
         case nil: break
         }
-        if set.prefersMemory { members.append(("policy", .string("memory"))) }
-        if let size = set.size { members.append(("size", .int(Int64(size)))) }
+        let isConstant = set.flags.contains(.constant)
+        if set.prefersMemory, !isConstant { members.append(("policy", .string("memory"))) }
+        if let size = set.size, !isConstant { members.append(("size", .int(Int64(size)))) }
         var flags: [String] = []
         if set.flags.contains(.constant) { flags.append("constant") }
         if set.flags.contains(.interval) { flags.append("interval") }

@@ -23,7 +23,7 @@ extension Parser {
         var concatenated = false
         if kind == .masquerade || kind == .redirect {
             if accept(word: "to") {
-                if accept(.colon) { port = try expression(.left) } else if kind == .redirect { port = try expression(.left) } else { throw unexpected() }
+                if accept(.colon) { port = try argument() } else if kind == .redirect { port = try argument() } else { throw unexpected() }
             }
             return .nat(kind, family: nil, prefix: false, address: nil, port: port, flags: try natFlags())
         }
@@ -39,14 +39,14 @@ extension Parser {
         if accept(word: "prefix") { prefix = true } else { _ = accept(word: "interval") }
         if accept(word: "to") {
             if accept(.colon) {
-                port = try expression(.left)
+                port = try argument()
                 return .nat(kind, family: family, prefix: prefix, address: nil, port: port, flags: try natFlags())
             }
         } else if concatenated || prefix || family != nil {
             throw unexpected(expecting: "to")
         }
-        address = try expression(.left)
-        if accept(.colon) { port = try expression(.left) }
+        address = try argument()
+        if accept(.colon) { port = try argument() }
         return .nat(kind, family: family, prefix: prefix, address: address, port: port, flags: try natFlags())
     }
 
@@ -55,9 +55,9 @@ extension Parser {
         var family: AddressFamily?
         if isWord("ip") || isWord("ip6") { family = AddressFamily(rawValue: text(advance())) }
         try expect(word: "to")
-        if accept(.colon) { return .tproxy(family: family, address: nil, port: try expression(.left)) }
-        let address = try expression(.left)
-        return .tproxy(family: family, address: address, port: accept(.colon) ? try expression(.left) : nil)
+        if accept(.colon) { return .tproxy(family: family, address: nil, port: try argument()) }
+        let address = try argument()
+        return .tproxy(family: family, address: address, port: accept(.colon) ? try argument() : nil)
     }
 
     func queue() throws -> StatementKind {
@@ -73,7 +73,9 @@ extension Parser {
         if accept(word: "to") {
             target = try expression(.left)
         } else if accept(word: "num") {
-            target = try multiton(.right)
+            let word = lastEnd - 3
+            let value = try multiton(.right)
+            target = Node(value.resolved.kind, range(from: word))
         }
         while isWord("bypass") || isWord("fanout") {
             try flag()
@@ -145,6 +147,7 @@ extension Parser {
                 return .verdictMap(left, try mapSource())
             case "set":
                 switch left.kind {
+                case .option(.extensionHeader, _, _, _): throw unexpected()
                 case .payload, .rawPayload, .meta, .ct, .option:
                     advance()
                     return .set(left, try statementArgument())
@@ -178,7 +181,16 @@ extension Parser {
         try rightHandSide(allowList: true)
     }
 
+    /// A value that a statement takes.
+    func argument() throws -> Node {
+        isArgument = true
+        defer { isArgument = false }
+        return try expression(.left)
+    }
+
     func statementArgument() throws -> Node {
+        isArgument = true
+        defer { isArgument = false }
         let start = peek().start
         let first = try expression(.left)
         guard peek().mark == .comma else { return first }

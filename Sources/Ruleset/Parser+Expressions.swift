@@ -89,6 +89,9 @@ extension Parser {
     func and(_ side: Side) throws -> Node { try binary(side, [(.ampersand, "and", .and)], shift) }
     func shift(_ side: Side) throws -> Node { try binary(side, [(.shiftLeft, "lshift", .shiftLeft), (.shiftRight, "rshift", .shiftRight)], primary) }
 
+    /// What a match may name but no assignment may read.
+    static let neverArguments: Set<String> = ["hbh", "rt", "rt0", "rt2", "srh", "frag", "dst", "mh", "exthdr"]
+
     func primary(_ side: Side) throws -> Node {
         let token = peek()
         switch token.mark {
@@ -103,9 +106,14 @@ extension Parser {
             try expect(.closeBracket)
             return inner
         case .dollar: return try variable()
-        case .openBrace: return try setBlock(side)
+        case .openBrace:
+            if isArgument, side == .left { throw unexpected() }
+            return try setBlock(side)
         case .at:
-            if ["ll", "nh", "th", "ih"].contains(word(1)), peek(2).mark == .comma { return try rawPayload() }
+            if peek(1).kind == .word, peek(2).mark == .comma {
+                guard ["ll", "nh", "th", "ih"].contains(word(1)) else { throw SyntaxError(message: "unknown raw payload base", location: range(peek(1))) }
+                return try rawPayload()
+            }
             return try setReference()
         default: break
         }
@@ -120,8 +128,11 @@ extension Parser {
             advance()
             return Node(.wildcard(text(token)), range(token))
         case .word:
-            if side == .left, let selector = try selector() { return selector }
             let name = text(token)
+            if isArgument, side == .left, Self.neverArguments.contains(name), !(name == "rt" && ["classid", "nexthop", "mtu", "ipsec", "ip", "ip6"].contains(word(1))) {
+                throw name == "rt" ? SyntaxError(message: "syntax error, unexpected \(word(1))", location: range(peek(1))) : unexpected()
+            }
+            if side == .left, let selector = try selector() { return selector }
             if side == .right, ["accept", "drop", "continue", "return", "jump", "goto", "map", "vmap", "set", "comment", "counter", "and", "or", "xor"].contains(name) {
                 throw unexpected()
             }

@@ -25,7 +25,13 @@ extension Parser {
         case "fib":
             advance()
             var flags: [String] = []
+            let place = peek().start
             repeat { flags.append(try anyWord()) } while accept(.dot)
+            let named = Set(flags)
+            func refuse(_ message: String) -> SyntaxError { SyntaxError(message: "fib: " + message, location: range(from: place)) }
+            if named.isDisjoint(with: ["saddr", "daddr"]) { throw refuse("need either saddr or daddr") }
+            if named.isSuperset(of: ["saddr", "daddr"]) { throw refuse("saddr and daddr are mutually exclusive") }
+            if named.isSuperset(of: ["iif", "oif"]) { throw refuse("iif and oif are mutually exclusive") }
             let result = try anyWord()
             return Node(.fib(flags: flags, result: result), range(from: start))
         case "socket":
@@ -40,7 +46,10 @@ extension Parser {
         case "osf":
             advance()
             var ttl: String?
-            if accept(word: "ttl") { ttl = try anyWord() }
+            if accept(word: "ttl") {
+                guard word() == "loose" || word() == "skip" else { throw SyntaxError(message: "syntax error, unexpected \(word().isEmpty ? "newline" : "string"), expecting loose or skip", location: range(peek())) }
+                ttl = try anyWord()
+            }
             let version = isWord("version")
             if !version { if !isWord("name") { throw unexpected() } }
             advance()
@@ -70,6 +79,9 @@ extension Parser {
             return Node(.numgen(mode, modulus: modulus, offset: accept(word: "offset") ? try number() : 0), range(from: start))
         case "jhash":
             advance()
+            let outer = isArgument
+            isArgument = false
+            defer { isArgument = outer }
             let key = try nested { try concatenation(.left) }
             try expect(word: "mod")
             let modulus = try number()
@@ -81,8 +93,8 @@ extension Parser {
             let modulus = try number()
             return Node(.symhash(modulus: modulus, offset: accept(word: "offset") ? try number() : 0), range(from: start))
         case "exthdr":
-            guard Protocols.extensionHeader(second) != nil else { return nil }
             advance()
+            guard Protocols.extensionHeader(second) != nil else { throw unexpected() }
             advance()
             return Node(.option(.extensionHeader, name: second, field: nil, raw: nil), range(from: start))
         case "rt":
@@ -102,15 +114,15 @@ extension Parser {
         case "ip" where second == "option":
             advance()
             advance()
+            guard Protocols.ipOptions.contains(where: { $0.name == word() }) else { throw unexpected(expecting: "lsrr or rr or ssrr or ra") }
             let option = try anyWord()
-            guard Protocols.ipOptions.contains(where: { $0.name == option }) else { throw SyntaxError(message: "unknown ip option '\(option)'", location: range(from: start)) }
             let field = isField(of: Protocols.ipOptions.first { $0.name == option }?.fields)
             return Node(.option(.ipOption, name: option, field: field, raw: nil), range(from: start))
         case "sctp" where second == "chunk":
             advance()
             advance()
+            guard let found = Protocols.sctpChunks.first(where: { $0.name == word() }) else { throw unexpected() }
             let chunk = try anyWord()
-            guard let found = Protocols.sctpChunks.first(where: { $0.name == chunk }) else { throw SyntaxError(message: "syntax error, unexpected string", location: range(from: start)) }
             return Node(.option(.sctpChunk, name: chunk, field: isField(of: found.fields), raw: nil), range(from: start))
         case "dccp" where second == "option":
             advance()

@@ -41,9 +41,11 @@ extension Parser {
                 return .notrack
             case "dup":
                 advance()
-                var address: Node?, device: Node?
-                if accept(word: "to") { address = try expression(.left) }
-                if accept(word: "device") { device = try expression(.left) }
+                if !isWord("to") { throw unexpected(expecting: "to") }
+                advance()
+                let address = try argument()
+                var device: Node?
+                if accept(word: "device") { device = try argument() }
                 return .duplicate(address: address, device: device)
             case "fwd":
                 advance()
@@ -51,12 +53,12 @@ extension Parser {
                 if family != nil, isWord("to", 1) {
                     advance()
                     advance()
-                    let address = try expression(.left)
+                    let address = try argument()
                     try expect(word: "device")
-                    return .forward(device: try expression(.left), address: address, family: family)
+                    return .forward(device: try argument(), address: address, family: family)
                 }
                 try expect(word: "to")
-                return .forward(device: try expression(.left), address: nil, family: nil)
+                return .forward(device: try argument(), address: nil, family: nil)
             case "queue": return try queue()
             case "tproxy": return try tproxy()
             case "synproxy":
@@ -167,6 +169,7 @@ extension Parser {
         limit.unit = unit
         limit.burst = limit.isBytes ? 0 : 5
         if accept(word: "burst") {
+            let burstStart = lastEnd
             let place = peek()
             let burst = try byteQuantity()
             if let scale = burst.scale {
@@ -175,7 +178,7 @@ extension Parser {
             } else {
                 if accept(word: "packets"), limit.isBytes { throw SyntaxError(message: "syntax error, unexpected packets", location: range(place)) }
                 limit.burst = burst.value
-                if !limit.isBytes, burst.value == 0 { throw SyntaxError(message: "packet limit burst must be > 0", location: range(place)) }
+                if !limit.isBytes, burst.value == 0 { throw SyntaxError(message: "packet limit burst must be > 0", location: range(from: burstStart - 5)) }
             }
         }
         if limit.rate == 0 { throw SyntaxError(message: "limit rate must be > 0", location: range(start)) }
@@ -251,15 +254,19 @@ extension Parser {
             switch text(token) {
             case "prefix":
                 advance()
-                if peek().mark == .dollar { prefix = try variable() } else { prefix = Node(.quoted(try string()), range(from: token.start)) }
+                if peek().mark == .dollar { prefix = try variable() } else {
+                    let place = peek()
+                    prefix = Node(.quoted(try expanded(try string(), at: range(place))), range(from: token.start))
+                }
             case "group": advance(); log.group = UInt16(truncatingIfNeeded: try number())
             case "snaplen": advance(); log.snapLength = UInt32(truncatingIfNeeded: try number())
             case "queue-threshold": advance(); log.queueThreshold = UInt16(truncatingIfNeeded: try number())
             case "level":
                 advance()
+                let place = peek()
                 let level = try string()
                 guard let number = Symbols.logLevels.firstIndex(of: level) ?? ["warning": 4, "error": 3, "panic": 0][level] else {
-                    throw SyntaxError(message: "invalid log level", location: range(from: token.start))
+                    throw SyntaxError(message: "invalid log level", location: range(place))
                 }
                 log.level = UInt8(number)
             case "flags":

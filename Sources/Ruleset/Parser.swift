@@ -27,6 +27,8 @@ final class Parser {
     var includeDepth = 0
     var lastEnd = 0
     var anonymousChains = 0
+    /// Inside the value of an assignment, whose grammar is narrower than that of a match.
+    var isArgument = false
 
     init(source: SourceFile, options: LoadOptions) {
         lexer = Lexer(source: source)
@@ -300,15 +302,38 @@ final class Parser {
         try expect(.dollar)
         let token = peek()
         let name = try identifier()
-        guard let value = lookUp(name) else {
-            var message = "unknown identifier '\(name)'"
-            var names: [String] = []
-            var current: Scope? = scope
-            while let here = current { names += here.variables.keys; current = here.parent }
-            if let near = Spelling.nearest(to: name, among: names.sorted()) { message += "; did you mean identifier '\(near)'?" }
-            throw SyntaxError(message: message, location: range(token))
-        }
+        guard let value = lookUp(name) else { throw unknown(name, at: range(token)) }
         return Node(.variable(name, value), range(from: start))
+    }
+
+    private func unknown(_ name: String, at place: SourceRange) -> SyntaxError {
+        var message = "unknown identifier '\(name)'"
+        var names: [String] = []
+        var current: Scope? = scope
+        while let here = current { names += here.variables.keys; current = here.parent }
+        if let near = Spelling.nearest(to: name, among: names.sorted()) { message += "; did you mean identifier '\(near)'?" }
+        return SyntaxError(message: message, location: place)
+    }
+
+    /// A quoted text with the variables that it names put in.
+    func expanded(_ text: String, at place: SourceRange) throws -> String {
+        guard text.utf8.contains(UInt8(ascii: "$")) else { return text }
+        let bytes = Array(text.utf8)
+        var output: [UInt8] = []
+        var index = 0
+        while index < bytes.count {
+            guard bytes[index] == UInt8(ascii: "$") else { output.append(bytes[index]); index += 1; continue }
+            var end = index + 1
+            while end < bytes.count, Lexer.isLetter(bytes[end]) || Lexer.isDigit(bytes[end]) || bytes[end] == UInt8(ascii: "_") { end += 1 }
+            let name = String(decoding: bytes[(index + 1)..<end], as: UTF8.self)
+            guard let value = lookUp(name) else { throw unknown(name, at: place) }
+            switch value.resolved.kind {
+            case .symbol(let word), .quoted(let word), .wildcard(let word): output += word.utf8
+            default: throw SyntaxError(message: "the value of '\(name)' is no text", location: place)
+            }
+            index = end
+        }
+        return String(decoding: output, as: UTF8.self)
     }
 
     // MARK: Names and numbers

@@ -115,8 +115,9 @@ public struct Printer {
         case nil: break
         }
         line(depth + 1, type)
-        if set.prefersMemory { line(depth + 1, "policy memory") }
-        if let size = set.size { line(depth + 1, "size \(size)" + (set.elements.isEmpty ? "" : "\t# count \(set.elements.count)")) }
+        let isConstant = set.flags.contains(.constant)
+        if set.prefersMemory, !isConstant { line(depth + 1, "policy memory") }
+        if let size = set.size, !isConstant { line(depth + 1, "size \(size)" + (set.elements.isEmpty ? "" : "\t# count \(set.elements.count)")) }
         let flags = flagNames(set)
         if !flags.isEmpty { line(depth + 1, "flags " + flags.joined(separator: ",")) }
         var bare = options
@@ -144,14 +145,12 @@ public struct Printer {
     func isInterval(_ set: NamedSet) -> Bool { set.hasIntervalData }
 
     func elements(_ set: NamedSet, _ elements: [SetElement], _ writer: StatementWriter) -> String {
-        // Numbers stand five in a line, IPv4 addresses two, everything else alone.
+        // Some kinds of numbers stand five in a line, IPv4 addresses and short words two, everything else alone.
         var perLine = 1
         if !set.isMap, !set.keyType.isConcatenation, !elements.contains(where: { !$0.statements.isEmpty }) {
             switch set.keyType.basic {
-            case .nfProto, .integer, .hexInteger, .arpOperation, .inetProtocol, .inetService, .tcpFlag, .dccpPacketType, .mark, .interfaceIndex, .interfaceType, .realm, .classID, .userID, .groupID,
-                 .ctState, .ctDirection, .ctStatus, .icmpType, .icmpCode, .icmpv6Type, .icmpv6Code, .icmpxCode, .packetType, .deviceGroup, .dscp, .ecn, .fibAddressType, .boolean, .ctEvent, .igmpType:
-                perLine = 5
-            case .ipv4Address, .linkAddress, .time, .ctLabel, .etherType: perLine = 2
+            case .nfProto, .integer, .hexInteger, .arpOperation, .inetProtocol, .inetService, .tcpFlag, .dccpPacketType, .mark, .interfaceIndex, .classID, .userID, .groupID, .ctDirection: perLine = 5
+            case .ipv4Address, .ctState, .ctStatus, .packetType: perLine = 2
             default: perLine = 1
             }
         }

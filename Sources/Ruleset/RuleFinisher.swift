@@ -131,15 +131,18 @@ struct RuleFinisher {
                 pending[1] = nil
             }
         }
+        func useICMP(_ field: PayloadField) {
+            if let types = Evaluator.icmpFieldTypes["\(field.proto) \(field.field)"], types.count == 1, let known = icmpType, known.value == types[0] {
+                hide(known.index)
+                icmpType = nil
+            }
+        }
         for index in statements.indices {
             switch statements[index] {
             case .match(let match):
                 if match.isImplicit { show(index) }
                 for field in fields(of: match.left) {
-                    if let types = Evaluator.icmpFieldTypes["\(field.proto) \(field.field)"], types.count == 1, let known = icmpType, known.value == types[0] {
-                        hide(known.index)
-                        icmpType = nil
-                    }
+                    useICMP(field)
                     if field.tunnel != nil { use(.inner, field.tunnel ?? "", isKey: false); if field.tunnel == "gre" || field.tunnel == "gretap" { use(.transport, "gre", isKey: false) } else { use(.transport, "udp", isKey: false) }; continue }
                     if field.proto.isEmpty { continue }
                     use(field.isTunnelHeader ? .transport : field.base, field.isTunnelHeader ? "udp" : field.proto, isKey: false)
@@ -151,7 +154,10 @@ struct RuleFinisher {
                     pending[found.layer] = Dependency(index: index, isMeta: found.isMeta, proto: found.proto, field: found.field)
                 }
             case .setPayload(let field, let value):
-                for inner in [field] + fields(of: value) where !inner.proto.isEmpty { use(inner.base, inner.proto, isKey: false) }
+                for inner in [field] + fields(of: value) where !inner.proto.isEmpty {
+                    useICMP(inner)
+                    use(inner.base, inner.proto, isKey: false)
+                }
                 pending = [:]
                 icmpType = nil
             case .verdictMap(let key, _):
@@ -167,7 +173,10 @@ struct RuleFinisher {
                 pending = [:]
             default:
                 for expression in expressions(of: statements[index]) {
-                    for field in fields(of: expression) where !field.proto.isEmpty { use(field.base, field.proto, isKey: false) }
+                    for field in fields(of: expression) where !field.proto.isEmpty {
+                        useICMP(field)
+                        use(field.base, field.proto, isKey: false)
+                    }
                 }
                 pending = [:]
                 icmpType = nil

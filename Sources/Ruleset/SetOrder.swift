@@ -65,22 +65,66 @@ enum SetOrder {
         }
     }
 
+    static func sameData(_ left: Expression?, _ right: Expression?) -> Bool {
+        switch (left, right) {
+        case (nil, nil): true
+        case (.verdict(let a)?, .verdict(let b)?): a == b
+        case (.objectName(let a)?, .objectName(let b)?): a == b
+        case (let a?, let b?): identity(a) == identity(b)
+        default: false
+        }
+    }
+
+    /// As the kernel does: an element of a set of ranges in concatenations is refused where its first or its last point
+    /// lies in another element. Beyond `overlapLimit` elements the check would take too long and is left out.
+    static let overlapLimit = 2048
+    private static func checkOverlap(_ elements: [(element: SetElement, index: Int)], _ place: (Int) -> SourceRange?) throws {
+        guard elements.count <= overlapLimit else { return }
+        var boxes: [[(low: UInt128, high: UInt128)]] = []
+        boxes.reserveCapacity(elements.count)
+        for (element, index) in elements {
+            guard case .concatenation(let parts) = element.key else { continue }
+            let box = parts.map { bounds($0).map { ($0.low, $0.high) } ?? (0, 0) }
+            for other in boxes where other.count == box.count {
+                var holdsFirst = true, holdsLast = true
+                for (mine, its) in zip(box, other) {
+                    if mine.0 < its.low || mine.0 > its.high { holdsFirst = false }
+                    if mine.1 < its.low || mine.1 > its.high { holdsLast = false }
+                    if !holdsFirst, !holdsLast { break }
+                }
+                if holdsFirst || holdsLast { throw EvaluationError(message: "Could not process rule: File exists", location: place(index) ?? .none) }
+            }
+            boxes.append(box)
+        }
+    }
+
     private static func isCatchAll(_ element: SetElement) -> Bool { if case .catchAll = element.key { true } else { false } }
 
     /// Sorts; with intervals also checks overlap or merges.
     /// - Parameter place: where the element of that number stands; nil if the set held it before.
     static func normalize(_ elements: [SetElement], keyType: Datatype, interval: Bool, merge: Bool, anonymous: Bool, at place: (Int) -> SourceRange?) throws -> [SetElement] {
+        func exists(_ index: Int) -> EvaluationError { EvaluationError(message: "Could not process rule: File exists", location: place(index) ?? .none) }
         let rest = elements.filter(isCatchAll)
         if rest.count > 1, !anonymous { throw EvaluationError(message: "conflicting intervals specified", location: elements.lastIndex(where: isCatchAll).flatMap(place) ?? .none) }
         if keyType.isConcatenation {
-            var seen = Set<String>()
+            var seen: [String: Int] = [:]
             var kept: [SetElement] = []
+            var distinct: [(element: SetElement, index: Int)] = []
             var hasRange = false
-            for var element in elements where !isCatchAll(element) {
+            for (index, original) in elements.enumerated() where !isCatchAll(original) {
+                var element = original
                 element.key = canonical(element.key)
                 if isInterval(element.key) { hasRange = true }
-                if seen.insert(identity(element.key)).inserted { kept.append(element) }
+                let name = identity(element.key)
+                if let first = seen[name] {
+                    if !sameData(elements[first].data, element.data) { throw exists(index) }
+                    continue
+                }
+                seen[name] = index
+                kept.append(element)
+                distinct.append((element, index))
             }
+            if hasRange { try checkOverlap(distinct, place) }
             if !hasRange {
                 let keyed = kept.map { (sortKey($0.key, interval: false), $0) }
                 kept = keyed.enumerated().sorted { a, b in
@@ -97,9 +141,15 @@ enum SetOrder {
             keyed.sort { $0.key != $1.key ? $0.key < $1.key : $0.index < $1.index }
             var result: [SetElement] = []
             result.reserveCapacity(keyed.count)
-            var seen: Set<UInt128> = []
+            var seen: [UInt128: Int] = [:]
             for (_, index) in keyed {
-                if let number = bounds(elements[index].key)?.low, !seen.insert(number).inserted { continue }
+                if let number = bounds(elements[index].key)?.low {
+                    if let first = seen[number] {
+                        if !sameData(elements[first].data, elements[index].data) { throw exists(index) }
+                        continue
+                    }
+                    seen[number] = index
+                }
                 result.append(elements[index])
             }
             return result + rest.prefix(1)
@@ -121,7 +171,10 @@ enum SetOrder {
         }
         for range in ranges {
             guard let last = current else { current = range; continue }
-            if range.low == last.low, range.high == last.high { continue }
+            if range.low == last.low, range.high == last.high {
+                if !sameData(elements[last.index].data, elements[range.index].data) { throw exists(last.index) }
+                continue
+            }
             let overlaps = range.low <= last.high
             let adjacent = last.high != UInt128.max && range.low == last.high + 1
             if merge, overlaps || adjacent, elements[range.index].timeout == nil, elements[last.index].timeout == nil {
@@ -129,10 +182,12 @@ enum SetOrder {
                 continue
             }
             if overlaps {
-                guard let here = place(range.index), let other = place(last.index) else {
+                guard let here = place(range.index), let before = place(last.index) else {
                     throw EvaluationError(message: "interval overlaps with an existing one", location: place(range.index) ?? place(last.index) ?? .none)
                 }
-                throw EvaluationError(message: "conflicting intervals specified", location: here, others: [other])
+                // The one that begins higher is marked; of two that begin together, the first.
+                let isSwapped = range.low > last.low || range.index < last.index
+                throw EvaluationError(message: "conflicting intervals specified", location: isSwapped ? here : before, others: [isSwapped ? before : here])
             }
             flush()
             current = range

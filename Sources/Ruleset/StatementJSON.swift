@@ -3,6 +3,13 @@
 struct StatementJSON {
     let options: PrintOptions
     let table: Table?
+    /// On a side of a comparison, where `fib ... check` keeps its older name.
+    var isCompared = false
+
+    init(options: PrintOptions, table: Table?) {
+        self.options = options
+        self.table = table
+    }
 
     // MARK: Values
 
@@ -30,7 +37,7 @@ struct StatementJSON {
                 rest &= ~bit
             }
             if rest != 0 || names.isEmpty { return integer }
-            return names.count == 1 ? names[0] : value.type.basic == .tcpFlag ? .object([("|", .array(names))]) : .array(names)
+            return names.count == 1 ? names[0] : value.type.basic == .ctEvent ? .array(names) : .object([("|", .array(names))])
         case .ctLabel:
             let bits = (0..<128).filter { number >> UInt128($0) & 1 == 1 }
             return bits.count == 1 ? .int(Int64(bits[0])) : .array(bits.map { .int(Int64($0)) })
@@ -73,7 +80,7 @@ struct StatementJSON {
             if flags.contains(.mark) { names.append(.string("mark")) }
             if flags.contains(.iif) { names.append(.string("iif")) }
             if flags.contains(.oif) { names.append(.string("oif")) }
-            return object("fib", [("result", .string(result == .check ? FIBResult.oif.rawValue : result.rawValue)), ("flags", .array(names))])
+            return object("fib", [("result", .string(result == .check && isCompared ? FIBResult.oif.rawValue : result.rawValue)), ("flags", .array(names))])
         case .route(let key, let family, _):
             var members: [(key: String, value: JSON)] = [("key", .string(key.rawValue))]
             if key == .nexthop, let family { members.append(("family", .string(family.rawValue))) }
@@ -125,7 +132,7 @@ struct StatementJSON {
 
     private func ct(_ field: ConntrackField) -> [(key: String, value: JSON)] {
         var key = field.key.rawValue
-        if field.key == .saddr || field.key == .daddr, let family = field.family { key = "\(family.rawValue) \(key)" }
+        if field.key == .saddr || field.key == .daddr, let family = field.family, field.namesFamily { key = "\(family.rawValue) \(key)" }
         return [("key", .string(key))] + (field.direction.map { [("dir", .string($0.rawValue))] } ?? [])
     }
 
@@ -203,7 +210,7 @@ struct StatementJSON {
         if let mss = synproxy.mss { members.append(("mss", .int(Int64(mss)))) }
         if let scale = synproxy.windowScale { members.append(("wscale", .int(Int64(scale)))) }
         let flags = [synproxy.timestamp ? "timestamp" : nil, synproxy.sackPermitted ? "sack-perm" : nil].compactMap { $0 }
-        if flags.count == 1 { members.append(("flags", .string(flags[0]))) } else if !flags.isEmpty { members.append(("flags", .array(flags.map { .string($0) }))) }
+        if !flags.isEmpty { members.append(("flags", .array(flags.map { .string($0) }))) }
         return members
     }
 
@@ -219,7 +226,9 @@ struct StatementJSON {
             if match.operation == .equal, case .range(let low, let high) = match.right, low.number > high.number { operation = "in" }
             var right = match.operation == .anyBit || match.operation == .noBit ? flagList(match.right) : expression(match.right)
             if case .fib(_, .check, _) = match.left, case .constant(let value) = match.right { right = .bool(value.number != 0) }
-            return one("match", .object([("op", .string(operation)), ("left", expression(match.left)), ("right", right)]))
+            var compared = self
+            compared.isCompared = true
+            return one("match", .object([("op", .string(operation)), ("left", compared.expression(match.left)), ("right", right)]))
         case .verdict(let verdict):
             if let name = References.chains(verdict).first, let chain = table?.chain(name), chain.isAnonymous, let table {
                 let rules = chain.rules.map { JSON.array(JSONWriter(options: options).statements($0, table)) }
@@ -270,7 +279,7 @@ struct StatementJSON {
         case .queue(let queue):
             var members: [(key: String, value: JSON)] = [("num", expression(queue.target))]
             let flags = [queue.bypass ? "bypass" : nil, queue.fanout ? "fanout" : nil].compactMap { $0 }
-            if flags.count == 1 { members.append(("flags", .string(flags[0]))) } else if !flags.isEmpty { members.append(("flags", list(flags))) }
+            if !flags.isEmpty { members.append(("flags", list(flags))) }
             return one("queue", .object(members))
         case .duplicate(let address, let device):
             if let address { return one("dup", .object([("addr", expression(address))] + (device.map { [("dev", expression($0))] } ?? []))) }
@@ -287,10 +296,7 @@ struct StatementJSON {
             return one("tproxy", .object(members))
         case .synproxy(let synproxy):
             let members = Self.synproxy(synproxy)
-            return one("synproxy", members.isEmpty ? .null : .object(members.map { key, value in
-                if key == "flags", case .string = value { return (key, .array([value])) }
-                return (key, value)
-            }))
+            return one("synproxy", members.isEmpty ? .null : .object(members))
         case .xtables(let kind, let name): return one("xt", .object([("type", .string(kind)), ("name", .string(name))]))
         }
     }
@@ -307,11 +313,11 @@ struct StatementJSON {
         if let threshold = log.queueThreshold { members.append(("queue-threshold", .int(Int64(threshold)))) }
         if let level = log.level, Int(level) < Symbols.logLevels.count { members.append(("level", .string(Symbols.logLevels[Int(level)]))) }
         if log.flags == 47 {
-            members.append(("flags", .string("all")))
+            members.append(("flags", list(["all"])))
         } else if log.flags != 0 {
             let names: [(UInt8, String)] = [(1, "tcp sequence"), (2, "tcp options"), (4, "ip options"), (8, "skuid"), (32, "ether")]
             let present = names.filter { log.flags & $0.0 != 0 }.map(\.1)
-            members.append(("flags", present.count == 1 ? .string(present[0]) : list(present)))
+            members.append(("flags", list(present)))
         }
         return members.isEmpty ? .null : .object(members)
     }
@@ -338,8 +344,8 @@ struct StatementJSON {
         if nat.flags.contains(.random) { flags.append("random") }
         if nat.flags.contains(.fullyRandom) { flags.append("fully-random") }
         if nat.flags.contains(.persistent) { flags.append("persistent") }
-        if !flags.isEmpty { members.append(("flags", nat.flags.contains(.prefix) && flags.count == 1 ? .string(flags[0]) : list(flags))) }
-        if nat.flags.contains(.prefix) { members.append(("type_flags", .string("prefix"))) }
+        if !flags.isEmpty { members.append(("flags", list(flags))) }
+        if nat.flags.contains(.prefix) { members.append(("type_flags", list(["prefix"]))) }
         return members.isEmpty ? .null : .object(members)
     }
 }

@@ -67,7 +67,7 @@ struct StatementWriter {
             return "0x" + Symbols.hex(number, 4)
         case .tcpFlag, .ctState, .ctStatus, .ctEvent, .bitmask:
             if numeric { return "0x" + String(number, radix: 16) }
-            return flags(number, value.type, separator: value.type.basic == .tcpFlag ? " | " : ",")
+            return flags(number, value.type, separator: value.type.basic == .ctEvent ? "," : " | ")
         case .fibAddressType, .interfaceType, .packetType, .ctDirection, .nfProto, .boolean, .icmpType, .icmpv6Type, .igmpType, .arpOperation, .dccpPacketType, .mhType, .ecn, .mptcpSubtype:
             if let name = Symbols.name(number, value.type.basic) { return name }
             return value.type.basic == .ecn ? "0x" + Symbols.hex(number, 2) : String(number)
@@ -152,7 +152,7 @@ struct StatementWriter {
             if below < own { return "(\(self.expression(expression)))" }
             return self.expression(expression)
         }
-        if case .constant(let value) = expression, value.type.basic == .tcpFlag, operation == .and || operation == .xor, value.number & (value.number &- 1) != 0 { return "(\(self.value(value)))" }
+        if case .constant(let value) = expression, Datatypes.isBitmask(value.type), value.type.basic != .ctLabel, operation == .and || operation == .xor, value.number & (value.number &- 1) != 0 { return "(\(self.value(value)))" }
         return self.expression(expression)
     }
 

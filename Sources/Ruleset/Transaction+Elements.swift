@@ -69,9 +69,15 @@ extension Transaction {
                 }
                 element.key = canonical
             }
-            for target in References.chains(element.data) where chain(table, target) == nil { throw kernel(Self.missing, item.location) }
+            for target in References.chains(element.data) where chain(table, target) == nil { throw kernel(Self.missing, item.key.location) }
+            if !set.statements.isEmpty, !item.statements.isEmpty, item.statements.count != set.statements.count {
+                throw EvaluationError(message: "number of statements mismatch, set expects \(set.statements.count) but element has \(item.statements.count)", location: item.key.location)
+            }
+            if set.statements.isEmpty, !set.flags.contains(.dynamic), let first = item.statements.first {
+                throw EvaluationError(message: "missing statement in \(set.isMap ? "map" : "set") declaration", location: first.location)
+            }
             if element.statements.isEmpty, !set.statements.isEmpty { element.statements = set.statements }
-            if element.timeout != nil, !set.flags.contains(.timeout) { throw kernel("Invalid argument", item.location) }
+            if element.timeout != nil, !set.flags.contains(.timeout) { throw kernel("Invalid argument", item.key.location) }
             if let timeout = element.timeout, timeout == set.timeout { element.timeout = nil }
             fresh.append(element)
         }
@@ -107,27 +113,9 @@ extension Transaction {
         let elements = log.elements.compactMap(\.self)
         let complete = elements.count == log.elements.count
         func blame(_ position: Int) -> SourceRange? { log.place(complete ? position : .max) }
-        if set.isMap {
-            var known: [String: Int] = [:]
-            known.reserveCapacity(elements.count)
-            for (position, element) in elements.enumerated() {
-                guard let old = known.updateValue(position, forKey: SetOrder.identity(element.key)) else { continue }
-                if !Self.sameData(elements[old].data, element.data) { throw kernel(Self.exists, blame(position) ?? .none) }
-            }
-        }
         let merged = try SetOrder.normalize(elements, keyType: set.keyType, interval: set.flags.contains(.interval), merge: set.autoMerge && !set.isMap, anonymous: false, at: blame)
         if let size = set.size, merged.count > Int(size) { throw kernel("Too many open files in system", blame(Int(size)) ?? .none) }
         value.tables[table].sets[index].elements = merged
-    }
-
-    private static func sameData(_ left: Expression?, _ right: Expression?) -> Bool {
-        switch (left, right) {
-        case (nil, nil): true
-        case (.verdict(let a)?, .verdict(let b)?): a == b
-        case (.objectName(let a)?, .objectName(let b)?): a == b
-        case (let a?, let b?): SetOrder.identity(a) == SetOrder.identity(b)
-        default: false
-        }
     }
 
     func changeElements(_ command: Command, _ target: Target, _ node: Node) throws {

@@ -17,7 +17,9 @@ extension Transaction {
         let parts: [Node] = if case .concatenation(let parts) = node.kind { parts } else { [node] }
         var expressions: [Expression] = []
         for part in parts {
-            let evaluator = Evaluator(view: TableView(family: .inet, set: { _ in nil }, interfaces: options.interfaces))
+            // The table's family does not matter, but `arp` fields stand in no other.
+            let family: Family = if case .payload("arp", _, _) = part.resolved.kind { .arp } else { .inet }
+            let evaluator = Evaluator(view: TableView(family: family, set: { _ in nil }, interfaces: options.interfaces))
             evaluator.isLenient = true
             let expression = try evaluator.general(part, nil)
             if expression.type.bits == 0 { throw EvaluationError(message: "expression has no type of fixed size", location: part.location) }
@@ -66,7 +68,15 @@ extension Transaction {
         } else if node.dataObject != nil || !node.dataTypes.isEmpty || node.dataTypeof != nil {
             throw EvaluationError(message: "set definition cannot have a data type: use map", location: node.location)
         }
-        if node.flags.contains(.constant), node.flags.contains(.dynamic) { throw kernel(Self.unsupported, node.location) }
+        if keyType.isConcatenation, keyType.components.contains(where: { $0.basic == .verdict }) {
+            throw EvaluationError(message: "can not use variable sized data types (verdict) in concat expressions", location: node.location)
+        }
+        if node.autoMerge, !node.flags.contains(.interval) { throw EvaluationError(message: "auto-merge only works with interval sets", location: node.location) }
+        // What no kind of set in the kernel can do.
+        let hasTimeout = node.flags.contains(.timeout) || node.timeout != nil
+        if node.gcInterval != nil, !hasTimeout { throw kernel("Invalid argument", node.location) }
+        if node.flags.contains(.constant), hasTimeout { throw kernel(Self.unsupported, node.location) }
+        if node.flags.contains(.dynamic), node.flags.contains(.interval) || node.dataObject != nil { throw kernel(Self.unsupported, node.location) }
         var flags = node.flags
         if node.timeout != nil { flags.insert(.timeout) }
         var set = NamedSet(name: node.name, handle: nextHandle(table), keyType: keyType, data: data, flags: flags)

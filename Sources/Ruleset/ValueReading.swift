@@ -13,7 +13,7 @@ enum ValueReader {
         func fail(_ message: String) -> EvaluationError { EvaluationError(message: message, location: place) }
         func number(_ what: String? = nil) throws -> Value {
             guard let number = Numbers.wide(text) else {
-                throw fail(what ?? "Could not parse \(Datatypes.description(type)) expression; did you mean ...?")
+                throw fail(what ?? "Could not parse \(Datatypes.description(type))")
             }
             return try check(Value(number, type), at: place)
         }
@@ -29,9 +29,11 @@ enum ValueReader {
         case .ipv6Address:
             if let address = Symbols.ipv6(text) { return Value(address, type) }
             if let resolved = try resolve(text, AF_INET6, place) { return Value(resolved, type) }
-            throw fail(Symbols.ipv4(text) != nil ? "Could not resolve hostname: Address family for hostname not supported" : "Could not resolve hostname: Name or service not known")
+            throw fail(Symbols.ipv4(text) != nil || Numbers.wide(text) != nil ? "Could not resolve hostname: Address family for hostname not supported" : "Could not resolve hostname: Name or service not known")
         case .etherAddress:
             if let address = Symbols.etherAddress(text) { return Value(address, type) }
+            // A lone number is read as one hexadecimal byte.
+            if let byte = Numbers.wide(text).flatMap({ UInt8(String($0), radix: 16) }) { return Value(UInt128(byte), type) }
             throw fail("Could not parse Ethernet address expression")
         case .linkAddress:
             if let address = Symbols.etherAddress(text) { return Value(address, type) }
@@ -74,12 +76,12 @@ enum ValueReader {
             return Value(UInt128(seconds), type)
         case .day:
             if let number = Numbers.wide(text) {
-                if number > 6 { throw fail("Day out of range") }
+                if number > 6 { throw fail("Value \(number) exceeds valid range 0-6") }
                 return Value(number, type)
             }
             let matches = Symbols.table(.day).filter { $0.0.lowercased().hasPrefix(text.lowercased()) && text.utf8.count >= 1 }
             if matches.count == 1 { return Value(matches[0].1, type) }
-            throw fail("Could not parse Day of week of packet reception; did you mean ...?")
+            throw fail("Could not parse Day of week of packet reception")
         case .userID:
             if let number = Numbers.wide(text) { return try check(Value(number, type), at: place) }
             if let user = Symbols.user(text) { return Value(UInt128(user), type) }
@@ -109,20 +111,19 @@ enum ValueReader {
             if !quoted, let number = Numbers.wide(text) { return Value(number, type) }
             return Value(CgroupNames.identifier(of: text), type)
         case .boolean where Symbols.value(text, .boolean) == nil:
-            guard let number = Numbers.wide(text) else { throw fail("Could not parse boolean type expression") }
+            guard let number = Numbers.wide(text) else { throw fail("Could not parse boolean type") }
             if number > 1 { throw fail("Value \(number) exceeds valid range 0-1") }
             return Value(number, type)
         case .mark where Numbers.wide(text) == nil:
-            throw fail("Could not parse packet mark expression")
+            throw fail("Could not parse packet mark")
         default:
             if let known = Symbols.value(text, type.basic) { return Value(known, type) }
             if let number = Numbers.wide(text) { return try check(Value(number, type), at: place) }
             // In a concatenation or bit field of plain integers, nothing else can be meant.
             let names = Symbols.table(type.basic).map(\.0)
-            if names.isEmpty { throw fail("Could not parse \(Datatypes.description(type))") }
-            var message = "Could not parse \(Datatypes.description(type)) expression"
-            if let near = Spelling.nearest(to: text, among: names) { message += "; did you mean \"\(near)\"?" } else { message += "; did you mean one of " + names.prefix(20).joined(separator: ", ") + "?" }
-            throw fail(message)
+            // The doubled word is nft's own; tools match the text.
+            if let near = Spelling.nearest(to: text, among: names) { throw fail("Could not parse \(Datatypes.description(type)) expression; did you you mean `\(near)`?") }
+            throw fail("Could not parse \(Datatypes.description(type))")
         }
     }
 
