@@ -48,7 +48,6 @@ struct JSONRow: Sendable, CustomTestStringConvertible {
         JSONRow("inet", "ct original zone 3 ct reply zone 4", #"[{"match": {"op": "==", "left": {"ct": {"key": "zone", "dir": "original"}}, "right": 3}}, {"match": {"op": "==", "left": {"ct": {"key": "zone", "dir": "reply"}}, "right": 4}}]"#),
         JSONRow("inet", "ct original packets 10-20", #"[{"match": {"op": "==", "left": {"ct": {"key": "packets", "dir": "original"}}, "right": {"range": [10, 20]}}}]"#),
         JSONRow("inet", "ct reply ip6 daddr 2001:db8::/64", #"[{"match": {"op": "==", "left": {"ct": {"key": "ip6 daddr", "dir": "reply"}}, "right": {"prefix": {"addr": "2001:db8::", "len": 64}}}}]"#),
-        JSONRow("inet", "ct original ip saddr . ct original proto-dst { 192.0.2.1 . 80 }", #"[{"match": {"op": "==", "left": {"concat": [{"ct": {"key": "ip saddr", "dir": "original"}}, {"ct": {"key": "proto-dst", "dir": "original"}}]}, "right": {"set": [{"concat": ["192.0.2.1", 80]}]}}}]"#),
         JSONRow("inet", "ct mark set 0x11", #"[{"mangle": {"key": {"ct": {"key": "mark"}}, "value": 17}}]"#),
         JSONRow("inet", "ct mark set meta mark", #"[{"mangle": {"key": {"ct": {"key": "mark"}}, "value": {"meta": {"key": "mark"}}}}]"#),
         JSONRow("inet", "ct original zone set 9", #"[{"mangle": {"key": {"ct": {"key": "zone", "dir": "original"}}, "value": 9}}]"#),
