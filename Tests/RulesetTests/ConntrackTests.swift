@@ -14,7 +14,7 @@ import Testing
         GrammarRow("inet", "ct direction reply"),
         GrammarRow("inet", "ct status dnat"),
         GrammarRow("inet", "ct status snat,dnat"),
-        GrammarRow("inet", "ct status & (seen-reply | assured) != 0", "ct status & (seen-reply | assured) != 0x0"),
+        GrammarRow("inet", "ct status & (seen-reply | assured) != 0", "ct status seen-reply,assured"),
         GrammarRow("inet", "ct mark 0x5", "ct mark 0x00000005"),
         GrammarRow("inet", "ct mark and 0xff00 != 0x100", "ct mark & 0x0000ff00 != 0x00000100"),
         GrammarRow("inet", "ct expiration 10m-1h", "ct expiration 600s-3600s"),
