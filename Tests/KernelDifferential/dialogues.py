@@ -166,6 +166,8 @@ class Speaker:
         p = f.Parsed(data)
         quoted = p.ip[:len(p.ip) if v6 else 28 + n % 40]
         if v6:
+            # The flow label of what the router itself sent is random.
+            quoted = bytes([quoted[0], quoted[1] & 0xF0, 0, 0]) + quoted[4:]
             kind, code, rest = [(1, 4, 0), (3, 0, 0), (2, 0, 1300)][2 if do == "toobig" else n % 2]
         else:
             kind, code, rest = [(3, 3, 0), (11, 0, 0), (3, 1, 0), (3, 4, 1300)][3 if do == "toobig" else n % 3]

@@ -59,6 +59,9 @@ class Rulesets:
         if self.chance(55):
             for hook, priority in self.pick((("prerouting", "dstnat"),), (("postrouting", "srcnat"),), (("prerouting", "dstnat"), ("postrouting", "srcnat"))):
                 self.blocks.append(self.nat_chain(hook, priority))
+            if family == "inet":
+                # Both families are tracked (docs/nft.md: where only one is translated, Linux tracks that one alone).
+                self.blocks.append(["chain tracks", ["type filter hook prerouting priority 200; policy accept;", "ct state new counter"]])
         # What is named stands before what names it.
         return ["%s %s" % (family, name), self.blocks]
 
