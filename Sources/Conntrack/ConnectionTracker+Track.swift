@@ -170,10 +170,9 @@ extension ConnectionTracker {
             tuple.sourcePort = packet.load16(offset + 4)
             tuple.destinationPort = packet.load16(offset)
         case IPProtocol.gre:
-            // Of version 1 (PPTP) only PPP is known (gre_pkt_to_tuple).
-            guard length >= 4 else { return false }
-            guard packet.load16(offset) & 7 == 1 else { return true }
-            guard packet.load16(offset + 2) == 0x880b, length >= 8 else { return false }
+            // Of version 1 (PPTP) only PPP is known; what is too short to tell has no key (gre_pkt_to_tuple).
+            guard length >= 4, packet.load16(offset) & 7 == 1, length >= 8 else { return true }
+            guard packet.load16(offset + 2) == 0x880b else { return false }
             tuple.destinationPort = packet.load16(offset + 6)
         default:
             break

@@ -72,6 +72,7 @@ extension Compiler {
             instruction.x = UInt32(generators.count)
             instruction.value = UInt64(max(1, modulus))
             instruction.second = UInt64(offset)
+            if !rules.isEmpty { rules[Int(rule)].generators.append(generators.count) }
             generators.append(GeneratorState(counter: max(1, modulus) - 1))
             emit(instruction)
         case .jhash(let key, let modulus, let seed, let offset, let type):
@@ -259,7 +260,8 @@ extension Compiler {
         case (.network, _): return WalkRecord.Reason.otherHeader.rawValue
         case (.transport, "tcp"):
             return within(0, 4) ? ReadClass.constant : within(13, 14) ? ReadClass.tcpFlags : WalkRecord.Reason.payload.rawValue
-        case (.transport, "udp"), (.transport, "th"): return within(0, 4) ? ReadClass.constant : WalkRecord.Reason.payload.rawValue
+        case (.transport, "udp"): return within(0, 4) ? ReadClass.constant : WalkRecord.Reason.payload.rawValue
+        case (.transport, "th"): return within(0, 4) ? ReadClass.ports : WalkRecord.Reason.payload.rawValue
         case (.transport, "icmp"), (.transport, "icmpv6"): return within(0, 2) || within(4, 6) ? ReadClass.constant : WalkRecord.Reason.payload.rawValue
         default: return WalkRecord.Reason.payload.rawValue
         }

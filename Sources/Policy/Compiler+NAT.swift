@@ -6,8 +6,11 @@ import Ruleset
 
 extension Compiler {
     func compile(_ nat: NAT) {
-        require(.conntrack)
-        require(.nat)
+        // `dnat ip to` in an inet table leaves IPv6 untracked (nft_nat_init asks for its own family; masquerade and redirect for the table's).
+        var family: Family?
+        if nat.kind == .snat || nat.kind == .dnat { family = nat.family.map { $0 == .ip ? .ip : .ip6 } }
+        require(.conntrack, for: family)
+        require(.nat, for: family)
         var template = NATTemplate()
         template.kind = switch nat.kind {
         case .snat: .source

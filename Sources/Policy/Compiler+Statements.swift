@@ -104,6 +104,18 @@ extension Compiler {
         }
     }
 
+    /// The statement as it was before its first packet.
+    static func unused(_ statement: Statement) -> Statement {
+        switch statement {
+        case .counter: return .counter(packets: 0, bytes: 0)
+        case .quota(var quota):
+            quota.used = 0
+            return .quota(quota)
+        case .last: return .last(used: nil)
+        default: return statement
+        }
+    }
+
     func state(_ limit: Limit) -> LimitState {
         limit.isBytes
             ? LimitState(bytes: limit.rate, unitSeconds: limit.unit, burst: limit.burst, inverted: limit.isOver, now: now)
@@ -208,6 +220,9 @@ extension Compiler {
         case .delete: 2
         }
         instruction.value = (update.timeout ?? 0) &* 1_000_000
+        // A rule without statements adds elements without, unless the set was declared with some (nft_dynset_init).
+        let isDeclared = ruleset.tables[table].set(update.set).map { !$0.statements.isEmpty } ?? false
+        instruction.second = isDeclared || !update.statements.isEmpty ? 1 : 0
         emit(instruction)
     }
 

@@ -13,6 +13,8 @@ struct CompiledRule {
     var handle: UInt64
     /// Places of the rule's stateful statements, in order.
     var states: [(op: Opcode, number: UInt32)] = []
+    /// Places of its `numgen inc` counters, in order.
+    var generators: [Int] = []
 }
 
 struct CompiledChain {
@@ -226,9 +228,9 @@ final class Compiler {
         pattern.hasSuffix("*") ? name.hasPrefix(pattern.dropLast()) : name == pattern
     }
 
-    /// Notes that the current table's family needs a service; conntrack and NAT bring defragmentation with them.
-    func require(_ service: PipelineService) {
-        let families: [PacketFamily] = switch ruleset.tables[table].family {
+    /// Notes that `family`, or the current table's, needs a service; conntrack and NAT bring defragmentation with them.
+    func require(_ service: PipelineService, for family: Family? = nil) {
+        let families: [PacketFamily] = switch family ?? ruleset.tables[table].family {
         case .ip: [.ipv4]
         case .ip6: [.ipv6]
         case .inet: [.ipv4, .ipv6]

@@ -52,6 +52,11 @@ extension Program {
         case ReadClass.trafficClass6:
             walk.pointee.reads.insert(.trafficClass)
             walk.pointee.trafficClassMask |= UInt8(truncatingIfNeeded: mask >> 4)
+        case ReadClass.ports:
+            switch context.layer.transportProtocol {
+            case IPProtocol.tcp, IPProtocol.udp, IPProtocol.udplite, IPProtocol.sctp, IPProtocol.dccp: break
+            default: walk.pointee.refuse(.payload, rule: rule)
+            }
         default: walk.pointee.refuse(WalkRecord.Reason(rawValue: readClass) ?? .payload, rule: rule)
         }
     }

@@ -72,7 +72,7 @@ extension Program {
     }
 
     /// b = key register, a = data register, x = set, length = 0 add, 1 update, 2 delete, value = timeout in ns,
-    /// second = 1 if the element's statements run.
+    /// second = 1 if a new element gets the set's statements.
     func updateSet(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> Bool {
         context.walk?.pointee.refuse(.dynamicSet, rule: pc.pointee.rule)
         let set = sets + Int(pc.pointee.x)
@@ -101,7 +101,7 @@ extension Program {
             record.pointee.timeout = timeout
             record.pointee.expires = timeout == 0 ? UInt64.max : context.now &+ timeout
         }
-        if set.pointee.statementCount > 0 {
+        if set.pointee.statementCount > 0, pc.pointee.second != 0 {
             record.pointee.flags |= ElementRecord.Flag.hasState
             startStatements(element, set, context.now)
         }

@@ -38,4 +38,6 @@ enum ReadClass {
     static let tcpFlags: UInt8 = 200
     static let trafficClass4: UInt8 = 201
     static let trafficClass6: UInt8 = 202
+    /// Where ports lie: part of the flow's key for protocols that have ports, else whatever stands there (ICMP's checksum).
+    static let ports: UInt8 = 203
 }

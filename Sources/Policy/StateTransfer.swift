@@ -31,10 +31,13 @@ public final class StateTransfer: @unchecked Sendable {
         self.previous = previous
         var old: [RuleKey: CompiledRule] = [:]
         old.reserveCapacity(previous.rules.count)
-        for rule in previous.rules where !rule.states.isEmpty { old[RuleKey(table: rule.table, handle: rule.handle)] = rule }
+        for rule in previous.rules where !rule.states.isEmpty || !rule.generators.isEmpty { old[RuleKey(table: rule.table, handle: rule.handle)] = rule }
         let tables = new.ruleset.tables.map { table in previous.ruleset.tables.firstIndex { $0.family == table.family && $0.name == table.name } }
-        for rule in new.rules where !rule.states.isEmpty {
+        for rule in new.rules where !rule.states.isEmpty || !rule.generators.isEmpty {
             guard let table = tables[rule.table], let before = old[RuleKey(table: table, handle: rule.handle)], before.states.map(\.op) == rule.states.map(\.op) else { continue }
+            if before.generators.count == rule.generators.count {
+                for (generator, was) in zip(rule.generators, before.generators) { records.append(Record(op: .numgen, new: UInt32(generator), old: UInt32(was))) }
+            }
             for (state, was) in zip(rule.states, before.states) { records.append(Record(op: state.op, new: state.number, old: was.number)) }
         }
         for (number, was) in tables.enumerated() {
@@ -76,6 +79,7 @@ public final class StateTransfer: @unchecked Sendable {
             var consumed = from.quotas[old].consumed
             if let base { consumed = consumed &- base.quotas[old].consumed &+ to.quotas[new].consumed }
             to.quotas[new].consumed = consumed
+        case .numgen: to.generators[new] = from.generators[old]
         case .last:
             if let base, base.lasts[old].isSet, !to.lasts[new].isSet, base.lasts[old].time == from.lasts[old].time { return }
             to.lasts[new] = from.lasts[old]

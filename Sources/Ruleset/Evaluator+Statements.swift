@@ -195,7 +195,8 @@ extension Evaluator {
             if isMaskable {
                 if case .binary = left { return try finishMatch(left, .equal, try collapse(value), place, rightNode) }
                 switch value {
-                case .flags, .constant: return Match(left: left, operation: .anyBit, right: value, location: place)
+                case .flags: return Match(left: left, operation: .anyBit, right: value, location: place)
+                case .constant(let bits): return Match(left: left, operation: .anyBit, right: Self.bitList(bits), location: place)
                 default: break
                 }
             }
@@ -289,8 +290,13 @@ extension Evaluator {
     private func bitList(_ left: Expression, _ operation: RelationalOperator, _ right: Expression, _ place: SourceRange) -> Match? {
         guard operation == .equal || operation == .notEqual, case .binary(.and, let base, .constant(let mask), _) = left, Datatypes.isBitmask(base.type),
               case .constant(let value) = right, value.number == 0, mask.number != 0 else { return nil }
-        let bits = (0 ..< mask.type.bits).map { UInt128(1) << UInt128($0) }.filter { mask.number & $0 != 0 }.map { Value($0, base.type) }
-        return Match(left: base, operation: operation == .equal ? .noBit : .anyBit, right: bits.count == 1 ? .constant(bits[0]) : .flags(bits), location: place)
+        return Match(left: base, operation: operation == .equal ? .noBit : .anyBit, right: Self.bitList(Value(mask.number, base.type)), location: place)
+    }
+
+    /// The bits of a value one by one, the lowest first; a value of one bit or none as it stands.
+    private static func bitList(_ value: Value) -> Expression {
+        let bits = (0 ..< value.type.bits).map { UInt128(1) << UInt128($0) }.filter { value.number & $0 != 0 }
+        return bits.count < 2 ? .constant(value) : .flags(bits.map { Value($0, value.type) })
     }
 
     private func checkConflict(_ header: ProtocolHeader, _ value: Value, _ place: SourceRange) throws {

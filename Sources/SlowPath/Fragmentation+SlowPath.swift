@@ -49,6 +49,8 @@ extension SlowPath {
         guard var fragmenter = Fragmenter(
             transit.packet, transit.parsed, fragments: transit.fragments, mtu: transit.pathMTU, identification: UInt32(truncatingIfNeeded: random.next()))
         else { return .dropped(.packetTooBig) }
+        // A packet of the router's own lies where the next piece would go.
+        if !transit.isInPlace { outbox.protect(transit.packet) }
         var disposition = Disposition.forwarded
         while true {
             guard var piece = outbox.reserve(fragmenter.maximumPieceLength) else { return .dropped(.noBuffer) }

@@ -41,6 +41,8 @@ extension SlowPath {
             flow.guard.checksTransportChecksum = settings.verifiesChecksums
             flow.connection = transit.tracking.connection
             flow.direction = transit.tracking.direction.rawValue
+        } else if transit.wasJudged {
+            return nil
         } else if transit.tracking.state != .untracked, program.needs(.conntrack, transit.context.family) {
             return nil
         }

@@ -71,9 +71,29 @@ extension SlowPath {
             }
             sendOwn(room, transit, attached: attachment(transit.tracking))
         } else {
-            guard Checksum.verifyTransport(transit.context.packet, parsed) else { return }
+            guard hasRightChecksum(transit) else { return }
             sendError(ICMPError(type: request.type, code: request.code), about: transit)
         }
+    }
+
+    /// As nf_reject_verify_csum and nf_ip_checksum judge it, whatever the rest of the transport header says: the sum over all that
+    /// follows the IP header, in IPv4 with a pseudo header for TCP and UDP only. Not asked of protocols that protect themselves
+    /// in another way.
+    private func hasRightChecksum(_ transit: borrowing Transit) -> Bool {
+        let parsed = transit.context.parsed, packet = transit.context.packet
+        let offset = Int(parsed.transportOffset), length = parsed.transportLength
+        guard !parsed.flags.contains(.isFragment) else { return true }
+        switch parsed.transportProtocol {
+        case IPProtocol.udp where length < 8 || packet.load16(offset + 6) == 0: return true
+        case IPProtocol.gre where length < 4 || packet.load8(offset) & 0x80 == 0: return true
+        case IPProtocol.authentication, IPProtocol.esp, IPProtocol.sctp, IPProtocol.udplite, IPProtocol.dccp: return true
+        default: break
+        }
+        let hasPseudoHeader = parsed.family == .ipv6 || parsed.transportProtocol == IPProtocol.tcp || parsed.transportProtocol == IPProtocol.udp
+        // Without one the IP header itself is summed, and its right sum is 0xffff: nothing or zeros behind it are right, too.
+        let initial = hasPseudoHeader ? Checksum.pseudoHeader(
+            source: parsed.sourceAddress, destination: parsed.destinationAddress, transportProtocol: parsed.transportProtocol, length: length) : 0xffff
+        return Checksum.fold(Checksum.partial(UnsafeRawPointer(packet.start + offset), length, initial: initial)) == 0xffff
     }
 
     /// What an answer to a packet is to the packet's connection: related, the other way (nf_conntrack_attach).

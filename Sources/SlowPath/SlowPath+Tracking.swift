@@ -16,6 +16,7 @@ extension SlowPath {
         guard !transit.tracking.hasConnection, transit.tracking.state != .untracked else { return nil }
         let zone = ConnectionZone(transit.context.conntrack.requestedZone)
         transit.tracking = tracker.pointee.track(transit.packet, transit.parsed, zone: zone, verifiesChecksum: !transit.isOwn, now: transit.now)
+        transit.wasJudged = true
         guard transit.tracking.dropReason == .none else { return .dropped(transit.tracking.dropReason) }
         refreshView(&transit)
         // A FIN, RST or SYN took the connection out of ESTABLISHED: its cached directions end here.

@@ -38,6 +38,9 @@ struct Transit {
     var arrivalTrafficClass: UInt8 = 0
     /// A chain of type route changed what the routing decision had asked.
     var wantsRoute = false
+    /// Conntrack has looked at the packet. If it found no connection, the flow's next packet may be judged otherwise, even
+    /// where a rule then made this one untracked.
+    var wasJudged = false
     /// The ruleset asked for the packet not to be tracked (`notrack`).
     var isUntracked = false
 

@@ -76,7 +76,7 @@ import Testing
         let harmless = try check("osf name \"Linux\" accept")
         #expect(harmless.exitCode == 0)
         #expect(harmless.error.contains("Warning: osf is not supported: the rule never matches"))
-        for rule in ["osf name \"Linux\" drop", "meta secmark 1 reject"] {
+        for rule in ["osf name \"Linux\" drop", "osf ttl loose name \"Linux\" reject"] {
             let opening = try check(rule)
             #expect(opening.exitCode == 1)
             #expect(opening.error.hasPrefix(place) && opening.error.contains("would let through what it keeps out"))

@@ -145,7 +145,7 @@ struct Grammar {
         "fibtype": ["local", "unicast", "{ local, broadcast }", "prohibit"],
         "arpop": ["request", "reply", "1"],
         "dccptype": ["request", "{ request, response }", "reset"],
-        "time": ["1s", "10m", "1h30m", "2d3h", "500ms", "30", "<number>s", "0s"],
+        "time": ["1s", "10m", "1h30m", "2d3h", "30", "<number>s", "0s"],
         "word": ["foo", "bar", "x", "a-b", "c_1", "A long name with blanks", "z.9", "tcp", "rule", "\\\\", "%s", "é"],
     ]
 

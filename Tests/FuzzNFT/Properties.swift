@@ -13,7 +13,8 @@ struct Failure: Error {
 
 struct Properties {
     /// Options under which a listing still says all that there is to say.
-    static let formats: [[String]] = [[], ["-a"], ["-n"], ["-y"], ["-p"], ["-T"], ["-S"], ["-u"], ["-n", "-a"], ["-N"]]
+    /// Not -S: two ports may have one name (4 and 7 are both "echo" in Debian's /etc/services).
+    static let formats: [[String]] = [[], ["-a"], ["-n"], ["-y"], ["-p"], ["-T"], ["-u"], ["-n", "-a"], ["-N"]]
 
     private static func run(_ ruleset: inout RulesetValue, _ arguments: [String], _ input: String? = nil) -> NFTResult {
         var line = NFTCommandLine(arguments: arguments)

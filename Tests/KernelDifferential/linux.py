@@ -85,6 +85,9 @@ class Linux:
         run("nft", "flush", "ruleset")
         run("conntrack", "-F")
         run("conntrack", "-F", "expect")
+        # Path MTUs learned from the last dialogue's ICMP errors.
+        for family in ("ipv4", "ipv6"):
+            setting(f"{family}/route/flush", "1")
         result = run("nft", "-f", "-", text=text)
         self.drain(0.0)
         return result.stderr

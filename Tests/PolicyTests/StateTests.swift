@@ -1,0 +1,65 @@
+// State that outlives a change of the ruleset, and how it is listed. Each case was found by Tests/KernelDifferential.
+import Policy
+@testable import Ruleset
+import Testing
+import Wire
+
+@Suite struct StateTests {
+    private func load(_ text: String, onto value: RulesetValue = RulesetValue()) -> RulesetValue {
+        let loaded = value.applying(text: text, name: "test", options: LoadOptions(interfaces: ["r0", "r1"]))
+        #expect(loaded.isAccepted, "\(loaded.diagnostics.map(\.message))")
+        return loaded.value
+    }
+
+    /// The same ruleset with one rule more, in the place of `compiled`.
+    private func changed(_ compiled: CompiledRuleset) -> CompiledRuleset {
+        let value = load("add chain ip t other; add rule ip t other counter", onto: compiled.currentValue(now: 1000))
+        return CompiledRuleset(value, interfaces: interfaces, previous: compiled, seed: 42, now: 1000)
+    }
+
+    private func elements(_ compiled: CompiledRuleset) throws -> [[UInt64]] {
+        let set = try #require(compiled.currentValue(now: 1000).tables[0].set("s"))
+        return set.elements.map { $0.statements.compactMap { if case .counter(let packets, _) = $0 { packets } else { nil } } }.sorted { ($0.first ?? 0) < ($1.first ?? 0) }
+    }
+
+    @Test func generatorsCountOnAcrossAChange() {
+        let compiled = compile(load("table ip t { chain f { type filter hook forward priority 0; numgen inc mod 3 0 drop; }; }"))
+        #expect(compiled.run(.udp()) == .drop)
+        let next = changed(compiled)
+        #expect([next.run(.udp()), next.run(.udp()), next.run(.udp())] == [.accept, .accept, .drop])
+    }
+
+    @Test func newElementsStartAtZeroAfterAChange() throws {
+        let text = "table ip t { set s { type ipv4_addr; flags dynamic; }; chain f { type filter hook forward priority 0; update @s { ip saddr counter }; }; }"
+        let compiled = compile(load(text))
+        for _ in 0 ..< 3 { _ = compiled.run(.udp(from: 1)) }
+        let next = changed(compiled)
+        _ = next.run(.udp(from: 2))
+        #expect(try elements(next) == [[1], [3]])
+    }
+
+    @Test func aRuleWithoutStatementsAddsPlainElements() throws {
+        let rules = "ip saddr 0.0.0.1 add @s { ip saddr }; ip saddr 0.0.0.2 add @s { ip saddr counter };"
+        let compiled = compile(load("table ip t { set s { type ipv4_addr; flags dynamic; }; chain f { type filter hook forward priority 0; \(rules) }; }"))
+        _ = compiled.run(.udp(from: 1))
+        _ = compiled.run(.udp(from: 2))
+        #expect(try elements(compiled) == [[], [1]])
+    }
+
+    @Test func aQuotaIsListedUpToItsLimit() {
+        let compiled = compile(load("table ip t { chain f { type filter hook forward priority 0; quota 40 bytes; }; }"))
+        for _ in 0 ..< 3 { _ = compiled.run(.udp()) }
+        guard case .quota(let quota)? = compiled.currentValue(now: 0).tables[0].chains[0].rules[0].statements.first else {
+            Issue.record("no quota")
+            return
+        }
+        #expect(quota.used == 40)
+    }
+
+    @Test func aTranslationOfOneFamilyTracksThatFamilyOnly() {
+        let text = "table inet t { chain p { type nat hook prerouting priority dstnat; dnat ip to 10.0.0.1; }; }"
+        let program = compile(load(text)).program
+        #expect(program.needs(.conntrack, .ipv4))
+        #expect(!program.needs(.conntrack, .ipv6))
+    }
+}
