@@ -72,8 +72,8 @@ struct Lexer {
 
     private mutating func quoted() -> Token {
         var end = position + 1
-        while end < source.bytes.count, source.bytes[end] != 34 { end += 1 }
-        if end >= source.bytes.count { return take(.junk, 1) }
+        while end < source.bytes.count, source.bytes[end] != 34, source.bytes[end] != 0 { end += 1 }
+        if end >= source.bytes.count || source.bytes[end] == 0 { return take(.junk, 1) }
         let asterisk = end > position + 1 && source.bytes[end - 1] == 42
         return take(asterisk ? .asterisk : .quoted, end + 1 - position)
     }

@@ -73,7 +73,9 @@ struct Properties {
 
     /// With sets of one element as the element.
     private static func collapsed(_ listing: String) -> String {
-        var output = "", rest = listing[...]
+        // A rule of JSON may have no statement, and a bit field's set of one becomes `== bit`.
+        let lines = listing.split(separator: "\n").filter { line in line.contains { $0 != "\t" } }
+        var output = "", rest = lines.joined(separator: "\n").replacing(" == ", with: " ")[...]
         while let open = rest.firstRange(of: "{ ") {
             output += rest[..<open.lowerBound]
             rest = rest[open.upperBound...]
