@@ -86,6 +86,8 @@ import Wire
 
     var helperState = Connection.none
     var hasExpectations = false
+    /// The helper of its master, when that expected it (`ConnectionHelper` raw value); 0 for none.
+    var masterHelper: UInt16 = 0
     /// The endpoint-independent mapping that it holds.
     var cone = Connection.none
     /// Fills the record to five cache lines, so that every window has one of its own (a test holds it to that).

@@ -124,6 +124,7 @@ extension ConnectionTracker {
         let connection = pool + Int(index)
         connection.pointee.status.insert(.expected)
         connection.pointee.master = expectation.master
+        connection.pointee.masterHelper = pool[Int(expectation.master)].helper
         connection.pointee.mark = pool[Int(expectation.master)].mark
         if expectation.isPermanent, let helper = ConnectionHelper(rawValue: pool[Int(expectation.master)].helper) { assignHelper(index, helper) }
         let known = pool[Int(expectation.master)].tuple(expectation.direction.opposite)

@@ -36,9 +36,10 @@ import Wire
 }
 
 extension Connection {
-    /// The helper's name, its first byte highest, zero padded; 0 for none. For rules that ask.
-    public var helperName: UInt64 {
-        switch ConnectionHelper(rawValue: helper) {
+    /// The name of the helper that expected the connection, its first byte highest, zero padded; 0 for none. `ct helper` compares
+    /// that, not the connection's own helper (nft_ct_get_eval).
+    public var masterHelperName: UInt64 {
+        switch ConnectionHelper(rawValue: masterHelper) {
         case .ftp: 0x6674_7000_0000_0000
         case .tftp: 0x7466_7470_0000_0000
         case .sip: 0x7369_7000_0000_0000

@@ -72,7 +72,8 @@ extension NATRange {
                 case 2: words.2 = value
                 default: words.3 = value
                 }
-                if !isPersistent { spread ^= NATRange.word(destination, index) }
+                // Where the destination is chosen, its words are replaced as it goes, and the new ones are mixed in.
+                if !isPersistent { spread ^= manipulation == .source ? NATRange.word(destination, index) : value.byteSwapped }
             }
             chosen =
                 tuple.family == .ipv4

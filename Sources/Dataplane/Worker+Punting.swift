@@ -1,6 +1,7 @@
 // Where the packets go that the cache does not forward: dropped under a reason, or up by class.
 //
-// Invariant: Wire's parser alone says that a packet is malformed. A packet that is only unusual goes up; the slow path decides.
+// Invariant: Wire's parser alone says that a packet is malformed. A packet that is only unusual goes up; the slow path decides. Of
+// a port with netdev chains everything goes up, since such a chain sees what no IP input would take.
 import DPDK
 import FlowCache
 import Wire
@@ -17,7 +18,7 @@ extension Worker {
         let destination = frame.loadUnaligned(as: UInt64.self) & 0xffff_ffff_ffff
         // The group bit is the lowest of the first byte on the wire.
         if destination & 1 != 0 { return punt(packet, .control, burst) }
-        guard destination == input.pointee.address else { return drop(packet, .notForUs) }
+        guard destination == input.pointee.address else { return reader.watches(port) ? punt(packet, .control, burst) : drop(packet, .notForUs) }
         guard packet.segmentCount == 1 else {
             statistics.add(guard: .multipleSegments)
             return punt(packet, .newFlow, burst)
@@ -29,9 +30,9 @@ extension Worker {
         let flags = packet.offloadFlags
         let isGood = flags.contains(.ipChecksumGood) && !flags.contains(.ipChecksumBad)
         let reason = PacketParser.parse(packet.packetBuffer, into: &parsed, ipv4ChecksumIsGood: isGood)
-        guard reason == .none else { return drop(packet, reason) }
+        guard reason == .none else { return reader.watches(port) ? punt(packet, .control, burst) : drop(packet, reason) }
         guard parsed.family != nil else {
-            return parsed.etherType == EtherType.arp ? punt(packet, .control, burst) : drop(packet, .unknownEtherType)
+            return parsed.etherType == EtherType.arp || reader.watches(port) ? punt(packet, .control, burst) : drop(packet, .unknownEtherType)
         }
         if parsed.transportProtocol == IPProtocol.icmpv6, parsed.icmpType >= 133, parsed.icmpType <= 137, !parsed.flags.contains(.isFragment) {
             return punt(packet, .control, burst)

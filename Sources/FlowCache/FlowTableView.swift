@@ -137,6 +137,11 @@ import Synchronization
         shared.atomic32(0).pointee.load(ordering: .acquiring)
     }
 
+    /// Whether every frame of the port goes up, even what no IP input would take (`FlowCache.watch`, which orders nothing by it).
+    @inlinable @inline(__always) public func watches(_ port: UInt16) -> Bool {
+        shared.atomic64(64).pointee.load(ordering: .relaxed) >> UInt64(min(port, 63)) & 1 != 0
+    }
+
     /// Between matching tags and reading the entries they stand for; pairs with the release store of a tag.
     @inlinable @inline(__always) public func fence() { atomicMemoryFence(ordering: .acquiring) }
 

@@ -77,7 +77,7 @@ extension CompiledRuleset {
         let templates = statementTemplates(plan, named)
         for index in 0 ..< set.pointee.fresh {
             let record = set.pointee.element(index).pointee
-            guard record.flags & ElementRecord.Flag.inUse != 0, !set.pointee.hasTimeout || record.expires > now else { continue }
+            guard record.flags & ElementRecord.Flag.inUse != 0, record.expires > now else { continue }
             var element: Ruleset.SetElement
             if record.flags & ElementRecord.Flag.dynamic == 0, Int(index) < named.elements.count {
                 element = named.elements[Int(index)]

@@ -53,6 +53,7 @@ extension Compiler {
         plan.timeout = (named.timeout ?? 0) &* 1_000_000
         plan.isDynamic = named.flags.contains(.dynamic)
         plan.hasTimeout = named.flags.contains(.timeout) || named.timeout != nil
+        if let interval = named.gcInterval, interval > 0 { plan.collectionInterval = min(interval, 1 << 40) &* 1_000_000 }
         for statement in named.statements { addStatement(statement, to: &plan) }
         if let data = named.data { setDataLength(data, named.elements, &plan) }
         if plan.statements.isEmpty, let first = named.elements.first(where: { !$0.statements.isEmpty }) {

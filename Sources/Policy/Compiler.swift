@@ -38,6 +38,8 @@ struct SetPlan {
     var timeout: UInt64 = 0
     var hasTimeout = false
     var isDynamic = false
+    /// ns.
+    var collectionInterval: UInt64 = 1_000_000_000
     var statements: [ElementStatement] = []
     var elements: [ElementPlan] = []
 }

@@ -80,13 +80,13 @@ extension Program {
         guard set.pointee.kind == .hash else { return false }
         let found = set.pointee.findExact(key, set.pointee.hash(key), context.now)
         if pc.pointee.length == 2 {
-            if found != ElementRecord.none { set.pointee.remove(found) }
+            if found != ElementRecord.none { set.pointee.kill(found, context.now) }
             return true
         }
         if found != ElementRecord.none {
-            if pc.pointee.length == 1, set.pointee.hasTimeout, set.pointee.element(found).pointee.expires != UInt64.max || pc.pointee.value != 0 {
-                let timeout = pc.pointee.value != 0 ? pc.pointee.value : set.pointee.timeout
-                if timeout != 0 { set.pointee.element(found).pointee.expires = context.now &+ timeout }
+            // An element that was to stay for ever stays; where neither rule nor set names a timeout, any other ends here.
+            if pc.pointee.length == 1, set.pointee.hasTimeout, set.pointee.element(found).pointee.expires != UInt64.max {
+                set.pointee.element(found).pointee.expires = context.now &+ (pc.pointee.value != 0 ? pc.pointee.value : set.pointee.timeout)
             }
             return use(found, set, pc.pointee.rule, &context)
         }

@@ -160,6 +160,7 @@ struct ProgramMemory {
         header.hasTimeout = plan.hasTimeout
         header.isDynamic = plan.isDynamic
         header.lastCollection = now
+        header.collectionInterval = plan.collectionInterval
         header.statementCount = plan.statements.count
         header.fieldCount = plan.parts.count
         return header

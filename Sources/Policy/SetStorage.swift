@@ -1,9 +1,10 @@
 // A set or map in memory: exact (hashed), intervals (sorted), concatenations with ranges (RangeIndex).
 //
 // Invariant: all memory is there when the set is compiled; a packet can only use up free elements. A new element is
-// refused when the set is full (the `add` statement then breaks the rule, as in Linux); an old one goes when its timeout
-// has passed and the collector runs, once a second, or when it is deleted; an attacker who fills a dynamic set makes
-// `add` fail and nothing else grow. The hash is seeded.
+// refused when the set is full (the `add` statement then breaks the rule, as in Linux). An element whose timeout has passed,
+// or that a rule deleted, is found no more, and goes when the collector runs, once a second or every `gc-interval`: until
+// then it counts against the size, as in Linux. An attacker who fills a dynamic set makes `add` fail and nothing else grow.
+// The hash is seeded.
 import Wire
 
 enum SetKind: UInt8 {
@@ -61,6 +62,8 @@ struct SetHeader {
     var timeout: UInt64 = 0
     var hasTimeout = false
     var isDynamic = false
+    /// The collector's period in ns, and when it last ran: both as in Linux from the set's creation on.
+    var collectionInterval: UInt64 = 1_000_000_000
     var lastCollection: Timestamp = 0
     var statements: UnsafeMutablePointer<ElementStatement>
     var statementCount = 0
@@ -114,7 +117,7 @@ extension SetHeader {
         return UInt32(truncatingIfNeeded: state ^ (state >> 32))
     }
 
-    @inline(__always) func isAlive(_ index: UInt32, _ now: Timestamp) -> Bool { !hasTimeout || element(index).pointee.expires > now }
+    @inline(__always) func isAlive(_ index: UInt32, _ now: Timestamp) -> Bool { element(index).pointee.expires > now }
 
     /// The element that holds `key`, the `*` element aside; `ElementRecord.none` if there is none.
     @inline(__always) func find(_ key: UnsafeRawPointer, _ now: Timestamp) -> UInt32 {
@@ -158,7 +161,10 @@ extension SetHeader {
 
     /// Takes a free element, or none if the set is full. The caller fills it and puts it into the index.
     mutating func take(_ now: Timestamp) -> UInt32 {
-        if hasTimeout, now &- lastCollection >= 1_000_000_000 { collect(now) }
+        if now &- lastCollection >= collectionInterval, hasTimeout || isDynamic {
+            lastCollection &+= (now &- lastCollection) / collectionInterval &* collectionInterval
+            collect()
+        }
         guard count < capacity else { return ElementRecord.none }
         let index: UInt32
         if free != ElementRecord.none {
@@ -202,6 +208,12 @@ extension SetHeader {
         release(index)
     }
 
+    /// Takes an element away as a rule does: it is found no more, and counts until the collector comes by.
+    mutating func kill(_ index: UInt32, _ now: Timestamp) {
+        guard hasTimeout || isDynamic else { return remove(index) }
+        element(index).pointee.expires = now
+    }
+
     private mutating func release(_ index: UInt32) {
         element(index).pointee.flags = 0
         element(index).pointee.next = free
@@ -209,14 +221,13 @@ extension SetHeader {
         count &-= 1
     }
 
-    /// Frees what has expired. Linux does this once a second at most, so an expired element counts against the size until then.
-    mutating func collect(_ now: Timestamp) {
-        lastCollection = now
+    /// Frees what had expired or been deleted when the collector last ran.
+    private mutating func collect() {
         guard kind != .interval else { return }
         var index: UInt32 = 0
         while index < fresh {
             let element = element(index).pointee
-            if element.flags & ElementRecord.Flag.inUse != 0, element.expires <= now, index != catchAll { remove(index) }
+            if element.flags & ElementRecord.Flag.inUse != 0, element.expires <= lastCollection, index != catchAll { remove(index) }
             index &+= 1
         }
     }

@@ -7,11 +7,12 @@ extension Evaluator {
         var terminated: SourceRange?
         for (index, statementNode) in node.statements.enumerated() {
             implied = []
+            leading = []
             var front: [Statement] = []
             let statement = try self.statement(statementNode, &front)
             if let terminated { throw EvaluationError(message: "Statement after terminal statement has no effect", location: statementNode.location, others: [terminated]) }
             if Self.isTerminal(statement), index + 1 < node.statements.count { terminated = statementNode.location }
-            statements.insert(contentsOf: front, at: 0)
+            statements.insert(contentsOf: front + leading, at: 0)
             statements += implied
             statements.append(statement)
         }

@@ -17,6 +17,8 @@ final class Evaluator {
     var context: ProtocolContext
     /// Matches that the expression being evaluated implies; taken by the statement it belongs to.
     var implied: [Statement] = []
+    /// Matches that nft puts before everything else in the rule: the family that an extension header or an IP option implies.
+    var leading: [Statement] = []
     /// For `typeof`: what the family does not have may still name a type.
     var isLenient = false
     /// The largest value that what stands on the left can give (`numgen`, hashes, yes and no of a socket), and its length in values.
@@ -44,6 +46,11 @@ final class Evaluator {
 
     func require(_ header: ProtocolHeader, _ node: Node) throws {
         for match in try context.require(header, at: node.location) { implied.append(.match(match)) }
+    }
+
+    /// As `require`, for a header whose options are asked about.
+    private func requireInFront(_ header: ProtocolHeader, _ node: Node) throws {
+        leading = try context.require(header, at: node.location).map { .match($0) } + leading
     }
 
     /// An expression that reads the packet or its state.
@@ -214,8 +221,8 @@ final class Evaluator {
 
     func option(_ family: OptionFamily, _ name: String, _ field: String?, _ raw: (offset: UInt64, length: UInt64)?, _ node: Node) throws -> Expression {
         let presence = Datatypes.make(.boolean)
-        func named(_ table: [(name: String, number: UInt8, fields: [ProtocolField])], _ transport: String?) throws -> Expression {
-            if let transport, let header = Protocols.named(transport) { try require(header, node) }
+        // Options of a transport imply nothing: the kernel asks for the transport itself.
+        func named(_ table: [(name: String, number: UInt8, fields: [ProtocolField])]) throws -> Expression {
             let known = table.first { $0.name == name }
             let number = known?.number ?? UInt8(truncatingIfNeeded: Numbers.unsigned(name) ?? 0)
             if let raw {
@@ -239,15 +246,15 @@ final class Evaluator {
         switch family {
         case .extensionHeader:
             if let known = context.network, known != "ip6" { throw fail("cannot use exthdr with \(known)", node) }
-            if let header = Protocols.named("ip6") { try require(header, node) }
-            return try named(Protocols.extensionHeaders, nil)
-        case .tcpOption: return try named(Protocols.tcpOptions, nil)
+            if let header = Protocols.named("ip6") { try requireInFront(header, node) }
+            return try named(Protocols.extensionHeaders)
+        case .tcpOption: return try named(Protocols.tcpOptions)
         case .ipOption:
             if let known = context.network, known != "ip" { throw fail("cannot use exthdr with \(known)", node) }
-            if let header = Protocols.named("ip") { try require(header, node) }
-            return try named(Protocols.ipOptions, nil)
-        case .sctpChunk: return try named(Protocols.sctpChunks, "sctp")
-        case .dccpOption: return try named([], "dccp")
+            if let header = Protocols.named("ip") { try requireInFront(header, node) }
+            return try named(Protocols.ipOptions)
+        case .sctpChunk: return try named(Protocols.sctpChunks)
+        case .dccpOption: return try named([])
         }
     }
 

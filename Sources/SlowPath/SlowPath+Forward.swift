@@ -16,6 +16,7 @@ extension SlowPath {
         let limit = transit.parsed.family == .ipv6 ? Int(router.interfaces[transit.egress].mtu) : transit.pathMTU
         if exceeds(limit, transit) { return refuseTooBig(limit, transit) }
         decrementTimeToLive(&transit)
+        if transit.parsed.family == .ipv4 { transit.context.priority = SlowPath.priority(trafficClass: transit.parsed.trafficClass) }
         if let ended = runHook(.forward, &transit) { return ended }
         forwardOptions(transit)
         return postroute(&transit)
@@ -54,6 +55,16 @@ extension SlowPath {
     mutating func refuseTooBig(_ limit: Int, _ transit: borrowing Transit) -> Disposition {
         sendError(.packetTooBig(transit.context.parsed.family ?? .ipv4, mtu: UInt32(limit)), about: transit)
         return .dropped(.packetTooBig)
+    }
+
+    /// What Linux makes of the old TOS bits of an IPv4 packet on its way (ip_forward, rt_tos2priority), whatever it had before.
+    private static func priority(trafficClass: UInt8) -> UInt32 {
+        switch trafficClass & 0x18 {
+        case 0x08: 2
+        case 0x10: 6
+        case 0x18: 4
+        default: 0
+        }
     }
 
     private func decrementTimeToLive(_ transit: inout Transit) {

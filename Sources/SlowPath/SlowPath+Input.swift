@@ -9,10 +9,16 @@ import Wire
 
 extension SlowPath {
     mutating func receive(_ transit: inout Transit) -> Disposition {
-        let defect = PacketParser.parse(transit.packet, into: &transit.context.parsed)
-        guard defect == .none else { return .dropped(defect) }
+        var defect = PacketParser.parse(transit.packet, into: &transit.context.parsed)
+        guard defect != .frameTooShort, defect != .frameTooLong, defect != .vlanTruncated else { return .dropped(defect) }
         transit.context.packetType = packetType(transit)
-        if let ended = runLinkHook(.ingress, &transit) { return ended }
+        if hasLinkHooks {
+            if defect != .none { transit.context.parsed.keepLinkHeader() }
+            if let ended = runLinkHook(.ingress, &transit) { return ended }
+            // A chain may have mended it; a tagged frame is read again without its tags, for the VLAN's own chains.
+            if defect != .none, transit.parsed.vlanCount == 0 { defect = PacketParser.parse(transit.packet, into: &transit.context.parsed) }
+        }
+        guard defect == .none || (hasLinkHooks && defect != .vlanTooDeep && transit.parsed.vlanCount > 0) else { return .dropped(defect) }
         transit.arrivalKey = FlowKey(parsed: transit.parsed, ingress: transit.ingress)
         if let ended = enterVLAN(&transit) { return ended }
         guard transit.context.packetType != PacketType.otherHost else { return .dropped(.notForUs) }

@@ -19,6 +19,16 @@ extension SlowPath {
         return nil
     }
 
+    /// Has workers hand up every frame of a port on which an ingress chain hangs, or on a VLAN of it.
+    func watchPorts() {
+        var ports: UInt64 = 0
+        for chain in program.chains(.ingress, .netdev) where chain.device != PacketContext.noInterface {
+            let interface = router.interfaces[chain.device]
+            ports |= 1 << UInt64(min(interface.vlan.count > 0 ? interface.lower : chain.device, 63))
+        }
+        flows.pointee.watch(ports: ports)
+    }
+
     /// Whether frames pass any netdev chain. Such a chain counts link-layer bytes of every frame, which flow-cache entries
     /// do not keep; flows then stay in the slow path.
     var hasLinkHooks: Bool { program.chains(.ingress, .netdev).count > 0 || program.chains(.egress, .netdev).count > 0 }

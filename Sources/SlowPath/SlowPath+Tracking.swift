@@ -52,7 +52,7 @@ extension SlowPath {
         view.labelLow = connection.pointee.labelsLow
         view.labelHigh = connection.pointee.labelsHigh
         view.identifier = UInt64(connection.pointee.generation) << 32 | UInt64(transit.tracking.connection) + 1
-        (view.helperHigh, view.helperLow) = (connection.pointee.helperName, 0)
+        (view.helperHigh, view.helperLow) = (connection.pointee.masterHelperName, 0)
         view.original = ConntrackTuple(connection.pointee.original)
         view.reply = ConntrackTuple(connection.pointee.reply)
         view.originalPackets = connection.pointee.originalPackets

@@ -25,8 +25,10 @@ extension SlowPath {
         }
         transit.packet.removeTags(count)
         let defect = PacketParser.parse(transit.packet, into: &transit.context.parsed)
-        guard defect == .none else { return .dropped(defect) }
-        return stack.count > 0 ? runLinkHook(.ingress, &transit) : nil
+        if defect != .none { transit.context.parsed.keepLinkHeader() }
+        if stack.count > 0, let ended = runLinkHook(.ingress, &transit) { return ended }
+        guard defect == .none || PacketParser.parse(transit.packet, into: &transit.context.parsed) == .none else { return .dropped(defect) }
+        return nil
     }
 
     /// Gives a frame that leaves by a VLAN its tags, and the port below as its way out; false if there is no room for them.

@@ -104,6 +104,7 @@ public struct SlowPath: ~Copyable {
         inPlace = PacketBuffer(start: UnsafeMutableRawPointer(walk), length: 0)
         random = SplitMix64(seed: settings.seed)
         conntrackObjects.load(ruleset, into: self.tracker)
+        watchPorts()
     }
 
     deinit {
@@ -179,6 +180,7 @@ public struct SlowPath: ~Copyable {
         self.ruleset = ruleset
         program = ruleset.program
         conntrackObjects.load(ruleset, into: tracker)
+        watchPorts()
         rulesetGeneration &+= 1
         invalidateFlows()
     }

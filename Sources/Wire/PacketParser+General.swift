@@ -12,7 +12,8 @@ extension PacketParser {
         var offset = ethernetHeaderLength
         while etherType == EtherType.vlan || etherType == EtherType.qinq {
             guard parsed.vlanCount < 2 else { return .vlanTooDeep }
-            guard packet.length >= offset + 4 else { return .vlanTruncated }
+            // Linux takes the outer tag off only where two more bytes follow (skb_vlan_untag).
+            guard packet.length >= offset + (parsed.vlanCount == 0 ? 6 : 4) else { return .vlanTruncated }
             let tag = packet.load16(offset)
             if parsed.vlanCount == 0 { parsed.outerTag = tag } else { parsed.innerTag = tag }
             if etherType == EtherType.qinq { parsed.serviceTags |= 1 << parsed.vlanCount }

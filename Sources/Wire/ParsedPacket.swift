@@ -116,6 +116,16 @@ public enum TCPFlags {
     public var icmpIdentifier: UInt16 = 0
 
     @inlinable public init() {}
+
+    /// Forgets everything above the link layer, of which nothing is to be trusted in a malformed frame.
+    public mutating func keepLinkHeader() {
+        var link = ParsedPacket()
+        link.etherType = vlanCount < 2 || etherType != 0 ? etherType : EtherType.vlan
+        (link.vlanCount, link.outerTag, link.innerTag, link.serviceTags) = (vlanCount, outerTag, innerTag, serviceTags)
+        link.networkOffset = 14 + 4 * UInt16(vlanCount)
+        self = link
+    }
+
     /// Bytes from the transport header to the end of the IP packet.
     @inlinable public var transportLength: Int { Int(networkOffset) + Int(networkLength) - Int(transportOffset) }
 }

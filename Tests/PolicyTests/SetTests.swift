@@ -111,13 +111,24 @@ import Wire
         #expect(compiled.run(.udp(from: 1)) == .drop)
     }
 
-    @Test func deletedElementsMakeRoom() {
+    @Test func deletedElementsMakeRoomWhenTheCollectorHasRun() {
         let rules = [[match(destinationPort, .equal, value(1, Types.port)), update(.delete), .verdict(.accept)], [update(.add), .verdict(.drop)]]
         let compiled = compile(ruleset(rules, sets: [dynamic(size: 1)]))
         #expect(compiled.run(.udp(1, 2, from: 1)) == .drop)
         #expect(compiled.run(.udp(1, 2, from: 2)) == .accept)
         #expect(compiled.run(.udp(1, 1, from: 1)) == .accept)
-        #expect(compiled.run(.udp(1, 2, from: 2)) == .drop)
+        #expect(compiled.run(.udp(1, 2, from: 2)) == .accept)
+        #expect(compiled.currentValue(now: 1_000_000_000).tables[0].set("d")?.elements.isEmpty == true)
+        #expect(compiled.run(.udp(1, 2, from: 2), now: 2_000_000_000) == .drop)
+    }
+
+    @Test func theCollectorRunsAsOftenAsTheSetSays() {
+        var set = dynamic(size: 1, timeout: 500)
+        set.gcInterval = 10_000
+        let compiled = compile(ruleset([[update(.add), .verdict(.drop)]], sets: [set]))
+        #expect(compiled.run(.udp(from: 1), now: 2_000_000_000) == .drop)
+        #expect(compiled.run(.udp(from: 2), now: 9_000_000_000) == .accept)
+        #expect(compiled.run(.udp(from: 2), now: 10_000_000_000) == .drop)
     }
 
     @Test func timeoutsAndTheirRefresh() {

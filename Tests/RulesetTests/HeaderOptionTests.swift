@@ -22,6 +22,10 @@ import Testing
         GrammarRow("ip6", "mh nexthdr 59", "mh nexthdr ipv6-nonxt"),
         GrammarRow("ip6", "frag id set 5", "error 9-11: syntax error, unexpected set"),
         GrammarRow("inet", "frag nexthdr udp"),
+        // The family that an option implies is tested before everything else in the rule.
+        GrammarRow("inet", "counter frag id 5", "meta nfproto ipv6 counter frag id 5"),
+        GrammarRow("inet", "counter ip option ra exists", "meta nfproto ipv4 counter ip option ra exists"),
+        GrammarRow("inet", "counter sctp chunk data missing"),
         GrammarRow("ip", "frag id 5", "error 1-7: cannot use exthdr with ip"),
         GrammarRow("ip", "tcp option maxseg size < 536"),
         GrammarRow("ip", "tcp option maxseg size set 1360"),

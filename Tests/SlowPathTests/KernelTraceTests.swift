@@ -19,12 +19,16 @@ import Wire
         var port: Int
         var frame: [UInt8] = []
         var expected: [(port: Int, frame: [UInt8])] = []
+        /// Milliseconds that pass before it.
+        var wait: UInt64 = 0
     }
 
     struct Trace: CustomTestStringConvertible {
         var name: String
         var ruleset = ""
         var steps: [Step] = []
+        /// Packets and bytes of every counter of a chain, in order, by "family table chain".
+        var counts: [String: String] = [:]
         var testDescription: String { name }
     }
 
@@ -47,6 +51,10 @@ import Wire
             let words = line.split(separator: " ", maxSplits: 1).map(String.init)
             switch words.first {
             case "ruleset": isInRuleset = true
+            case "wait": trace.steps[trace.steps.count - 1].wait = UInt64(words[1]) ?? 0
+            case "counts":
+                let parts = words[1].split(separator: ":", maxSplits: 1).map(String.init)
+                trace.counts[parts[0]] = parts[1].trimmingCharacters(in: .whitespaces)
             case "step": trace.steps.append(Step(note: words.count > 1 ? words[1] : "", port: 0))
             case "in", "out":
                 let parts = words[1].split(separator: " ")
@@ -73,7 +81,8 @@ import Wire
         var frame = frame
         guard frame.count >= 42 else { return frame }
         let isOwnV4 = frame[12] == 8 && frame[13] == 0 && ([10, 0, 1, 1] == frame[26 ..< 30] || [10, 0, 2, 1] == frame[26 ..< 30])
-        if isOwnV4, frame[23] == 1 {
+        let isError = frame[12] == 8 && frame[13] == 0 && frame[23] == 1 && [3, 4, 5, 11, 12].contains(frame[34])
+        if isError || (isOwnV4 && frame[23] == 1) {
             for byte in [18, 19, 24, 25] { frame[byte] = 0 }
             // A timestamp reply's times and checksum.
             if frame[34] == 14, frame.count >= 54 { for byte in [36, 37] + (46 ..< 54) { frame[byte] = 0 } }
@@ -95,12 +104,35 @@ import Wire
         let loaded = RulesetValue().applying(text: trace.ruleset, name: trace.name, options: LoadOptions(interfaces: ["r0", "r1"]))
         #expect(loaded.isAccepted, "\(loaded.diagnostics.map(\.message))")
         var harness = SlowPathHarness(ruleset: loaded.value, cachesFlows: caches, hasPolicy: trace.name == "policy-routing.txt")
+        if trace.steps.contains(where: { $0.wait > 0 }) { harness.interval = 1_000_000 }
         for (number, step) in trace.steps.enumerated() {
+            harness.now += step.wait * 1_000_000
             let sent = harness.send(step.frame, port: step.port).filter { !Self.isNoise($0.frame) }
             let got = sent.map { "\($0.port) \(Self.hex(Self.mask($0.frame)))" }.sorted()
             let want = step.expected.map { "\($0.port) \(Self.hex(Self.mask($0.frame)))" }.sorted()
             #expect(got == want, "step \(number): \(step.note)")
         }
+        if !trace.counts.isEmpty {
+            harness.path.creditAllFlows(now: harness.now)
+            #expect(Self.counts(harness.path.ruleset.currentValue(now: harness.now), of: Set(trace.counts.keys)) == trace.counts)
+        }
+    }
+
+    /// What the counters of these chains stand at.
+    private static func counts(_ value: RulesetValue, of chains: Set<String>) -> [String: String] {
+        var result: [String: String] = [:]
+        for table in value.tables {
+            for chain in table.chains {
+                let name = "\(table.family.rawValue) \(table.name) \(chain.name)"
+                guard chains.contains(name) else { continue }
+                var words: [String] = []
+                for rule in chain.rules {
+                    for case .counter(let packets, let bytes) in rule.statements { words.append("\(packets)/\(bytes)") }
+                }
+                result[name] = words.joined(separator: " ")
+            }
+        }
+        return result
     }
 
     private static func hex(_ frame: [UInt8]) -> String { frame.map { String(format: "%02x", $0) }.joined() }

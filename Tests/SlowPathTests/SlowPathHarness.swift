@@ -21,6 +21,8 @@ struct VLAN {
 struct SlowPathHarness: ~Copyable {
     var path: SlowPath
     var now: Timestamp = 1_000_000_000
+    /// Time from one frame to the next.
+    var interval: Timestamp = 40_000_000
     private let cacheMemory: UnsafeMutableRawPointer
     private let buffer = UnsafeMutableRawPointer.allocate(byteCount: 16384, alignment: 64)
 
@@ -137,9 +139,9 @@ struct SlowPathHarness: ~Copyable {
         }
     }
 
-    /// One frame in; everything that comes out, 40 ms later in the slow path's time than the one before.
+    /// One frame in; everything that comes out, `interval` later in the slow path's time than the one before.
     mutating func send(_ frame: [UInt8], port: Int) -> [(port: Int, frame: [UInt8])] {
-        now += 40_000_000
+        now += interval
         let start = buffer + 256
         frame.withUnsafeBytes { if let base = $0.baseAddress { start.copyMemory(from: base, byteCount: $0.count) } }
         let outcome = path.process(PacketBuffer(start: start, length: frame.count, headroom: 256, tailroom: 4096), ingress: PortIndex(port), now: now)
