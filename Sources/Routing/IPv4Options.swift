@@ -2,7 +2,7 @@
 // what is wrong (ip_options_compile), and filled in on the way out (ip_forward_options).
 //
 // Record route and timestamp are written to, as Linux does. Source routing is refused (accept_source_route=0). Router
-// alert and unknown options pass. Answers do not carry the options of what they answer (Linux echoes some of them).
+// alert and unknown options pass. What they answer with: IPv4Options+Answers.
 //
 // Invariant: only bytes of the options are changed, within the header that the parser has checked; the header checksum
 // is right behind the second step, and the transport checksum does not depend on them.
@@ -10,8 +10,15 @@ import Wire
 
 /// What the second step has to know of the first.
 public struct IPv4OptionState: Sendable {
-    /// Offset from the IP header of a record route option that took our address; 0 if there is none.
+    /// Offsets from the IP header of what was found; 0 if there is none.
     var recordRoute = 0
+    var timestamp = 0
+    var cipso = 0
+    /// Record route took our address, and takes another one on the way out; a timestamp with addresses took ours.
+    var recordRouteNeedsAddress = false
+    var timestampNeedsAddress = false
+    /// A timestamp took the time.
+    var timestampNeedsTime = false
     /// Bytes were changed: `forwardOptions` makes the header checksum right. Linux leaves it wrong until then, which shows
     /// where an error quotes the header.
     var isChanged = false
@@ -74,15 +81,21 @@ extension Router {
             case Option.recordRoute:
                 let pointer = length >= 3 ? packet.load8(option + 2) : 0
                 problem = seen.recordRoute ? option : record(packet, option, length, localAddress, &changed)
-                if problem == nil, packet.load8(option + 2) != pointer { state.recordRoute = option - start }
+                if problem == nil {
+                    state.recordRoute = option - start
+                    state.recordRouteNeedsAddress = packet.load8(option + 2) != pointer
+                }
                 seen.recordRoute = true
             case Option.timestamp:
-                problem = seen.timestamp ? option : stamp(packet, option, length, localAddress, millisecondsOfDay, &changed)
+                problem = seen.timestamp ? option : stamp(packet, option, length, localAddress, millisecondsOfDay, &state, &changed)
+                if problem == nil { state.timestamp = option - start }
                 seen.timestamp = true
             case Option.routerAlert:
                 if length < 4 { problem = option + 1 }
             case Option.cipso:
-                problem = seen.cipso ? option : cipsoProblem(packet, option, length)
+                problem = seen.cipso ? option : cipsoProblem(option, length)
+                // Linux quotes the option in the error.
+                if !seen.cipso { state.cipso = option - start }
                 seen.cipso = true
             default: break
             }
@@ -98,12 +111,13 @@ extension Router {
         return .none
     }
 
-    /// Writes into a record route option the address that the packet leaves from, and the header checksum.
+    /// Writes into a record route option the address that the packet leaves from, and the header checksum. (A timestamp keeps the
+    /// address that it took on the way in: Linux exchanges it in source-routed packets only.)
     public func forwardOptions(_ packet: PacketBuffer, _ parsed: ParsedPacket, state: IPv4OptionState, outgoingAddress: IPAddress) {
         guard state.isChanged else { return }
         let start = Int(parsed.networkOffset)
         defer { Checksum.fillIPv4Header(packet.start + start, length: Int(parsed.networkHeaderLength)) }
-        guard state.recordRoute != 0 else { return }
+        guard state.recordRouteNeedsAddress else { return }
         let option = start + state.recordRoute
         let pointer = Int(packet.load8(option + 2))
         guard pointer >= 8, pointer - 1 <= Int(packet.load8(option + 1)), option + pointer - 1 <= start + Int(parsed.networkHeaderLength) else { return }
@@ -124,7 +138,8 @@ extension Router {
     }
 
     /// Timestamp (RFC 791): time alone, with our address, or only if the next address is ours; else counts the overflow.
-    private func stamp(_ packet: PacketBuffer, _ option: Int, _ length: Int, _ address: IPAddress, _ milliseconds: UInt32, _ changed: inout Bool) -> Int? {
+    private func stamp(_ packet: PacketBuffer, _ option: Int, _ length: Int, _ address: IPAddress, _ milliseconds: UInt32, _ state: inout IPv4OptionState,
+                       _ changed: inout Bool) -> Int? {
         guard length >= 4 else { return option + 1 }
         let pointer = Int(packet.load8(option + 2))
         guard pointer >= 5 else { return option + 2 }
@@ -147,28 +162,24 @@ extension Router {
             packet.store32(address.ipv4, at: option + pointer - 1)
             packet.store32(milliseconds, at: option + pointer + 3)
             packet.store8(UInt8(pointer + 8), at: option + 2)
+            state.timestampNeedsAddress = true
         case 3:
             guard pointer + 7 <= length else { return option + 2 }
-            guard interfaces.kind(of: packet.loadAddress(.ipv4, option + pointer - 1)) != .none else { return nil }
+            guard !isPlainUnicast(packet.loadAddress(.ipv4, option + pointer - 1)) else { return nil }
             packet.store32(milliseconds, at: option + pointer + 3)
             packet.store8(UInt8(pointer + 8), at: option + 2)
         default: return nil
         }
+        state.timestampNeedsTime = true
         changed = true
         return nil
     }
 
-    /// The form of a CIPSO option (cipso_v4_validate without NetLabel): a domain, and tags that fit.
-    private func cipsoProblem(_ packet: PacketBuffer, _ option: Int, _ length: Int) -> Int? {
-        guard length >= 8 else { return option + 1 }
-        guard packet.load32(option + 2) != 0 else { return option + 2 }
-        var tag = 6
-        while tag < length {
-            guard tag + 1 < length else { return option + tag }
-            let tagLength = Int(packet.load8(option + tag + 1))
-            guard tagLength > 0, tagLength <= length - tag else { return option + tag + 1 }
-            tag += tagLength
-        }
-        return nil
+    /// Neither ours nor anything but one station's (inet_addr_type says unicast).
+    func isPlainUnicast(_ address: IPAddress) -> Bool {
+        interfaces.kind(of: address) == .none && !address.isMulticast && !address.isLimitedBroadcast && !address.isLoopback && address.ipv4 >> 24 != 0
     }
+
+    /// A CIPSO option names a domain, and none is configured here (cipso_v4_validate).
+    private func cipsoProblem(_ option: Int, _ length: Int) -> Int { length < 8 ? option + 1 : option + 2 }
 }

@@ -22,10 +22,11 @@ extension SlowPath {
         guard back.kind == .unicast, let source = router.errorSource(aboutPacketTo: parsed.destinationAddress, routeBack: back, to: sender, ingress: transit.ingress) else {
             return statistics.count(note: .icmpErrorSuppressed)
         }
+        guard let options = answerOptions(transit, source: source) else { return statistics.count(note: .icmpErrorSuppressed) }
         guard var room = outbox.reserve(ICMPError.maximumLength) else { return statistics.count(note: .noBuffer) }
         room.length = error.build(
             into: room, about: transit.context.packet, parsed, source: source, identification: UInt16(truncatingIfNeeded: random.next()),
-            flowLabel: flowLabel(family, source, sender), link: answerLink(transit))
+            flowLabel: flowLabel(family, source, sender), link: answerLink(transit), options: options)
         guard room.length > 0 else { return }
         // Linux attaches the connection of what the error is about (icmp_glue_bits): it is related, and NAT undoes in the
         // quoted packet what it did to the original.

@@ -52,10 +52,10 @@ extension SlowPath {
         let back = router.route(to: sender, ingress: transit.ingress)
         let asked = parsed.destinationAddress
         guard let source = router.interfaces.isOwn(asked) ? asked : router.sourceAddress(for: back, to: sender),
-              var room = outbox.reserve(transit.packet.length + 64) else { return .delivered }
+              let options = answerOptions(transit, source: source), var room = outbox.reserve(transit.packet.length + 64) else { return .delivered }
         room.length = EchoReply.build(
             into: room, answering: transit.packet, parsed, source: source, identification: UInt16(truncatingIfNeeded: random.next()),
-            flowLabel: flowLabel(source.family, source, sender), link: answerLink(transit))
+            flowLabel: flowLabel(source.family, source, sender), link: answerLink(transit), options: options)
         if room.length > 0 { sendOwn(room, transit) }
         return .delivered
     }
@@ -63,14 +63,15 @@ extension SlowPath {
     /// ICMP timestamp (RFC 792): the request's own time stamp back, with ours behind it, milliseconds since midnight UT.
     private mutating func answerTimestamp(_ transit: borrowing Transit) -> Disposition {
         var parsed = transit.context.parsed
-        guard parsed.transportLength >= 20, Checksum.verifyTransport(transit.context.packet, parsed), var room = outbox.reserve(128) else { return .delivered }
+        guard parsed.transportLength >= 20, Checksum.verifyTransport(transit.context.packet, parsed),
+              let options = answerOptions(transit, source: parsed.destinationAddress), var room = outbox.reserve(128) else { return .delivered }
         parsed.networkLength = UInt32(parsed.networkHeaderLength) + 20
         let link = answerLink(transit)
         room.length = EchoReply.build(
             into: room, answering: transit.context.packet, parsed, source: parsed.destinationAddress,
-            identification: UInt16(truncatingIfNeeded: random.next()), flowLabel: 0, link: link)
+            identification: UInt16(truncatingIfNeeded: random.next()), flowLabel: 0, link: link, options: options)
         guard room.length > 0 else { return .delivered }
-        let message = link.length + 20
+        let message = link.length + 20 + options.length
         let time = UInt32(truncatingIfNeeded: transit.context.wallClock / 1_000_000 % 86_400_000)
         room.store8(14, at: message)
         room.store32(time, at: message + 12)
@@ -93,9 +94,10 @@ extension SlowPath {
 
     private mutating func resetClosedPort(_ transit: borrowing Transit, toGroup: Bool) {
         let parsed = transit.context.parsed
-        guard TCPReset.mayAnswer(transit.context.packet, parsed, isLinkBroadcast: toGroup), var room = outbox.reserve(TCPReset.maximumLength) else { return }
+        guard TCPReset.mayAnswer(transit.context.packet, parsed, isLinkBroadcast: toGroup), let options = answerOptions(transit, source: parsed.destinationAddress),
+              var room = outbox.reserve(TCPReset.maximumLength) else { return }
         let label = flowLabel(parsed.family ?? .ipv4, parsed.destinationAddress, parsed.sourceAddress)
-        room.length = TCPReset.build(into: room, answering: transit.context.packet, parsed, style: .closedPort(flowLabel: label), link: answerLink(transit))
+        room.length = TCPReset.build(into: room, answering: transit.context.packet, parsed, style: .closedPort(flowLabel: label), link: answerLink(transit), options: options)
         if room.length > 0 { sendOwn(room, transit) }
     }
 

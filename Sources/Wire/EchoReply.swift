@@ -1,5 +1,5 @@
 // Answers to echo requests to our own addresses, as Linux sends them (icmp_echo, icmpv6_echo_reply): traffic class and
-// payload of the request, TTL 64, an identification and flow label of our own, DF clear, no IP options.
+// payload of the request, TTL 64, an identification and flow label of our own, DF clear.
 
 public enum EchoReply {
     /// Whether the packet is a whole echo request with a right checksum.
@@ -18,14 +18,17 @@ public enum EchoReply {
     ///   - source: the request's destination, or a unicast address of ours if that was a group or anycast address.
     ///   - identification: IPv4 identification.
     ///   - flowLabel: IPv6 flow label.
+    ///   - options: IPv4 options of the reply.
     /// - Returns: the frame's length; 0 if `room` is too small.
     public static func build(
-        into room: PacketBuffer, answering packet: PacketBuffer, _ parsed: ParsedPacket, source: IPAddress, identification: UInt16, flowLabel: UInt32, link: LinkHeader
+        into room: PacketBuffer, answering packet: PacketBuffer, _ parsed: ParsedPacket, source: IPAddress, identification: UInt16, flowLabel: UInt32, link: LinkHeader,
+        options: IPv4AnswerOptions = IPv4AnswerOptions()
     ) -> Int {
         guard let family = parsed.family, source.family == family, parsed.transportLength >= 8 else { return 0 }
         var header = IPHeader(source: source, destination: parsed.sourceAddress, transportProtocol: parsed.transportProtocol)
         header.trafficClass = parsed.trafficClass
         header.identification = identification
+        header.options = options
         header.flowLabel = flowLabel
         let offset = link.length
         let message = offset + header.length

@@ -48,9 +48,11 @@
     ///   - source: see `Router.errorSource`; of the packet's family.
     ///   - identification: IPv4 identification (Linux: a per-destination counter with a random start).
     ///   - flowLabel: IPv6 flow label (Linux: a keyed hash of the flow).
+    ///   - options: IPv4 options of the error.
     /// - Returns: the frame's length; 0 if `room` is too small or the families do not fit.
     public func build(
-        into room: PacketBuffer, about packet: PacketBuffer, _ parsed: ParsedPacket, source: IPAddress, identification: UInt16, flowLabel: UInt32, link: LinkHeader
+        into room: PacketBuffer, about packet: PacketBuffer, _ parsed: ParsedPacket, source: IPAddress, identification: UInt16, flowLabel: UInt32, link: LinkHeader,
+        options: IPv4AnswerOptions = IPv4AnswerOptions()
     ) -> Int {
         guard let family = parsed.family, source.family == family else { return 0 }
         var header = IPHeader(source: source, destination: parsed.sourceAddress, transportProtocol: family == .ipv4 ? IPProtocol.icmp : IPProtocol.icmpv6)
@@ -59,7 +61,8 @@
             // The TOS bits of old without the lowest, and precedence "internetwork control".
             header.trafficClass = parsed.trafficClass & 0x1e | 0xc0
             header.identification = identification
-            limit = 576 - 20 - 8
+            header.options = options
+            limit = 576 - header.length - 8
         } else {
             header.flowLabel = flowLabel
             limit = 1280 - 40 - 8

@@ -3,7 +3,8 @@
 //
 // The two differ in the traffic class (reject: 0; stack: the segment's DSCP) and the IPv6 flow label (reject: 0; stack:
 // a hash of the flow). Both: IPv4 id 0, DF, TTL 64, window 0, no options; the answer to a segment with ACK is a bare RST
-// at its acknowledgement number, the answer to any other an RST+ACK of all that the segment occupies.
+// at its acknowledgement number, the answer to any other an RST+ACK of all that the segment occupies. The stack's answer may have
+// IPv4 options.
 
 public enum TCPReset {
     @frozen public enum Style: Sendable {
@@ -13,7 +14,7 @@ public enum TCPReset {
     }
 
     /// Bytes that a reset takes behind a link header with two tags.
-    @inlinable public static var maximumLength: Int { 22 + 40 + 20 }
+    @inlinable public static var maximumLength: Int { 22 + 60 + 20 }
 
     /// Whether a segment may be answered with a reset at all: a whole header of a packet that is no later fragment, no
     /// reset itself, with a right checksum, between unicast addresses.
@@ -27,13 +28,14 @@ public enum TCPReset {
 
     /// Writes the reset for the segment into `room`, from the segment's destination to its source.
     /// - Returns: the frame's length; 0 if `room` is too small or the packet has no TCP header.
-    public static func build(into room: PacketBuffer, answering packet: PacketBuffer, _ parsed: ParsedPacket, style: Style, link: LinkHeader) -> Int {
+    public static func build(into room: PacketBuffer, answering packet: PacketBuffer, _ parsed: ParsedPacket, style: Style, link: LinkHeader, options: IPv4AnswerOptions = IPv4AnswerOptions()) -> Int {
         guard let family = parsed.family, parsed.transportProtocol == IPProtocol.tcp, parsed.transportLength >= 20, !parsed.flags.contains(.isLaterFragment) else { return 0 }
         var header = IPHeader(source: parsed.destinationAddress, destination: parsed.sourceAddress, transportProtocol: IPProtocol.tcp)
         header.dontFragment = true
         if case .closedPort(let flowLabel) = style {
             header.trafficClass = parsed.trafficClass & ~3
             header.flowLabel = family == .ipv6 ? flowLabel : 0
+            header.options = options
         }
         let offset = link.length
         let segment = offset + header.length
