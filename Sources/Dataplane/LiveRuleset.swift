@@ -12,6 +12,8 @@ public final class LiveRuleset {
     let interfaces: [Interface]
     private(set) var value: RulesetValue
     private(set) var compiled: CompiledRuleset
+    /// The names that rules may say, by number from 1 on: as in Linux `lo` is the first.
+    var interfaceNames: [String] { ["lo"] + interfaces.map(\.name) }
     /// Counts changes, the first load included.
     private(set) var generation: UInt64 = 1
 
@@ -20,7 +22,7 @@ public final class LiveRuleset {
     init(configuration: Configuration, seed: UInt64, now: Timestamp) throws {
         file = configuration.ruleset.file
         let interfaces = configuration.interfaceNames.enumerated().map { place, name in
-            Interface(name: name, index: UInt32(place + 1), kind: place < configuration.ports.count ? "" : "vlan")
+            Interface(name: name, index: UInt32(place + 2), kind: place < configuration.ports.count ? "" : "vlan")
         }
         self.interfaces = interfaces
         value = try configuration.ruleset.file.map { try LiveRuleset.load($0, interfaces) } ?? RulesetValue()
@@ -31,14 +33,14 @@ public final class LiveRuleset {
     /// Everything wrong with a ruleset file, as nft says it, and what of it will never match; nothing is put in force.
     /// - Parameter ports: the names of the ports, in order.
     public static func diagnostics(file: String, ports: [String]) -> [Diagnostic] {
-        let interfaces = ports.enumerated().map { place, name in Interface(name: name, index: UInt32(place + 1)) }
+        let interfaces = ports.enumerated().map { place, name in Interface(name: name, index: UInt32(place + 2)) }
         let result = RulesetValue.load(file: file, options: LoadOptions(interfaces: ["lo"] + ports))
         guard result.isAccepted else { return result.diagnostics }
         return result.diagnostics + CompiledRuleset(result.value, interfaces: interfaces).diagnostics
     }
 
     static func load(_ file: String, _ interfaces: [Interface]) throws -> RulesetValue {
-        let result = RulesetValue.load(file: file, options: LoadOptions(interfaces: interfaces.map(\.name)))
+        let result = RulesetValue.load(file: file, options: LoadOptions(interfaces: ["lo"] + interfaces.map(\.name)))
         guard result.isAccepted else { throw InputError(String(result.diagnostics.map(\.text).joined().dropLast())) }
         return result.value
     }

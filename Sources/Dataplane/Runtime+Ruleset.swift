@@ -118,7 +118,7 @@ extension Runtime {
         }
         line.standardInput = request.standardInput ?? ""
         line.process = request.process ?? 0
-        line.options.interfaces = assembly.ruleset.interfaces.map(\.name)
+        line.options.interfaces = assembly.ruleset.interfaceNames
         line.options.workingDirectory = request.workingDirectory
         line.options.recordsChanges = rulesetControl.history.withLock { $0.hasListener(Clock.nanoseconds) }
         let given = line

@@ -28,7 +28,10 @@ struct Surroundings: ~Copyable {
             guard let user else { return false }
             let tracker = user.assumingMemoryBound(to: Surroundings.self).pointee.tracker
             let index = UInt32(truncatingIfNeeded: identifier & 0xffff_ffff) &- 1
-            return tracker.pointee.isCurrent(index, generation: UInt32(truncatingIfNeeded: identifier >> 32))
+            guard tracker.pointee.isCurrent(index, generation: UInt32(truncatingIfNeeded: identifier >> 32)) else { return false }
+            // A TCP connection that has ended counts no more, though it is remembered for a while (nf_conncount's already_closed).
+            let connection = tracker.pointee.connection(index)
+            return connection.pointee.transportProtocol != IPProtocol.tcp || (connection.pointee.tcpState != .timeWait && connection.pointee.tcpState != .close)
         }
         return lookups
     }

@@ -31,7 +31,7 @@ struct Engine: ~Copyable {
     private(set) var hits = 0
     private(set) var frames = 0
     private(set) var disposition = ""
-    private static let interfaces = [Interface(name: "r0", index: 1), Interface(name: "r1", index: 2)]
+    private static let interfaces = [Interface(name: "r0", index: 2), Interface(name: "r1", index: 3)]
     private static let headroom = 256
 
     init(ruleset: RulesetValue, cachesFlows: Bool, mutation: Mutation, seed: UInt64) throws {
@@ -143,7 +143,7 @@ struct Engine: ~Copyable {
         settle()
         var line = NFTCommandLine(arguments: arguments)
         line.standardInput = input
-        line.options.interfaces = Self.interfaces.map(\.name)
+        line.options.interfaces = ["lo"] + Self.interfaces.map(\.name)
         var changed = compiled.currentValue(now: now)
         let result = line.run(on: &changed)
         if !result.changes.isEmpty || result.altersState {

@@ -24,7 +24,7 @@ while let line = readLine() {
     let words = line.split(separator: " ", omittingEmptySubsequences: false)
     switch words[0] {
     case "ruleset":
-        let loaded = RulesetValue().applying(text: text(words[4]), name: "ruleset", options: LoadOptions(interfaces: ["r0", "r1"]))
+        let loaded = RulesetValue().applying(text: text(words[4]), name: "ruleset", options: LoadOptions(interfaces: ["lo", "r0", "r1"]))
         if loaded.isAccepted {
             engine = try Engine(ruleset: loaded.value, cachesFlows: words[1] == "1", mutation: Mutation(rawValue: String(words[2])) ?? .none, seed: UInt64(words[3]) ?? 1)
         } else {
