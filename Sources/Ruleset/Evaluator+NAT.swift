@@ -2,9 +2,9 @@
 
 extension Evaluator {
     /// Ports may be translated only where the rule has tested the transport protocol.
-    private func needTransport(_ place: SourceRange) throws {
+    private func needTransport(_ place: SourceRange, of statement: SourceRange) throws {
         if (context.transport != nil) == context.severalTransports {
-            throw EvaluationError(message: "transport protocol mapping is only valid after transport protocol match", location: place)
+            throw EvaluationError(message: "transport protocol mapping is only valid after transport protocol match", location: place, others: [Self.keyword(statement)])
         }
     }
 
@@ -72,13 +72,13 @@ extension Evaluator {
             var expected = address
             if case .map(_, let source) = addressNode.resolved.kind { expected = try dataType(of: source, address: address) }
             let value = try natValue(addressNode, expected)
-            if expected.isConcatenation, !testsProtocol(value) { try needTransport(addressNode.location) }
-            if case .concatenation(let parts) = value, parts.count == 2 { try needTransport(addressNode.location) }
+            if expected.isConcatenation, !testsProtocol(value) { try needTransport(addressNode.location, of: node.location) }
+            if case .concatenation(let parts) = value, parts.count == 2 { try needTransport(addressNode.location, of: node.location) }
             result.address = SetOrder.canonicalRange(value)
         }
         if let portNode {
             result.port = try natValue(portNode, port)
-            try needTransport(portNode.location)
+            try needTransport(portNode.location, of: node.location)
         }
         if kind == .redirect || kind == .masquerade {
             guard view.family == .ip || view.family == .ip6 || view.family == .inet else { throw EvaluationError(message: "NAT is only supported for IPv4/IPv6", location: Self.keyword(node.location)) }
@@ -116,6 +116,7 @@ extension Evaluator {
     }
 
     func tproxy(_ family: AddressFamily?, _ addressNode: Node?, _ portNode: Node?, _ node: StatementNode) throws -> Statement {
+        guard view.family == .ip || view.family == .ip6 || view.family == .inet else { throw EvaluationError(message: "tproxy is only supported for IPv4/IPv6/INET", location: node.location) }
         let known = context.network.flatMap(AddressFamily.init(rawValue:))
         if context.transport == nil && !context.severalTransports { throw EvaluationError(message: "Transparent proxy support requires transport protocol match", location: node.location) }
         if let family, let known, known != family { throw EvaluationError(message: "conflicting network layer protocols.", location: node.location) }
@@ -166,7 +167,7 @@ extension Evaluator {
             try needNetwork("ip6")
             return .icmpv6(code: value)
         case "icmpx":
-            guard view.family == .inet || view.family == .bridge || view.family == .netdev else { throw EvaluationError(message: "abstracted ICMP unreachable not supported", location: codeNode?.location ?? Self.keyword(node.location)) }
+            guard view.family == .inet || view.family == .bridge || view.family == .netdev else { throw EvaluationError(message: "abstracted ICMP unreachable not supported", location: codeNode?.location ?? Self.keyword(node.location), others: codeNode == nil ? [] : [Self.keyword(node.location)]) }
             return .icmpx(code: try code(.icmpxCode))
         default:
             switch context.network {

@@ -63,8 +63,8 @@ extension Evaluator {
             let key = try general(keyNode, keyType(of: wide, for: keyNode))
             if case .setReference(let name) = wide.kind {
                 guard let set = view.set(name) else { throw missingSet(name, wide) }
+                try checkKey(key.type, set, keyNode, .map, at: wide.location)
                 guard case .verdict? = set.data else { throw EvaluationError(message: "Expression is not a verdict map", location: wide.location) }
-                try checkKey(key.type, set, keyNode)
                 return .verdictMap(key: key, .named(name))
             }
             return .verdictMap(key: key, .anonymous(try anonymousSet(wide, keyType: key.type, data: .verdict)))
@@ -112,7 +112,8 @@ extension Evaluator {
         case .duplicate(let address, let device):
             let interface = Datatypes.make(.interfaceIndex)
             if view.family == .netdev {
-                guard let target = address, device == nil else { throw fail("missing destination interface") }
+                guard device == nil else { throw fail("cannot specify device") }
+                guard let target = address else { throw fail("missing destination interface") }
                 return .duplicate(address: nil, device: try general(target, interface))
             }
             guard view.family == .ip || view.family == .ip6 else { throw fail("unsupported family") }
@@ -155,7 +156,7 @@ extension Evaluator {
         switch right.kind {
         case .setReference(let name):
             guard let set = view.set(name) else { throw missingSet(name, right) }
-            try checkKey(type, set, leftNode)
+            try checkKey(type, set, leftNode, .match, at: rightNode.location)
             if operation != nil, operation != .notEqual, operation != .equal { throw fail("Relational expression (\(operation?.rawValue ?? "")) cannot be used with sets", rightNode) }
             return Match(left: left, operation: operation == .notEqual ? .notEqual : .equal, right: .set(.named(name)), location: place)
         case .block:
@@ -390,8 +391,10 @@ extension Evaluator {
     private func setUpdate(_ operation: SetOperation, _ reference: Node, _ item: SetItem, _ isMeter: Bool, _ node: StatementNode) throws -> Statement {
         guard case .setReference(let name) = reference.resolved.kind else { throw fail("a set reference is needed", reference) }
         guard let set = view.set(name) else { throw missingSet(name, reference) }
-        let key = try general(item.key, set.keyType)
-        try checkKey(key.type, set, item.key)
+        // A lone selector has its own type, which may be the wrong one; constants in a concatenation take theirs from the set.
+        let hasOwnType = if case .concatenation = item.key.resolved.kind { false } else { Self.isSelector(item.key.resolved) }
+        let key = try general(item.key, hasOwnType ? nil : set.keyType)
+        try checkKey(key.type, set, item.key, .update, at: node.location)
         var data: Expression?
         if let dataNode = item.data {
             switch set.data {
@@ -415,7 +418,7 @@ extension Evaluator {
             if case .setReference(let name) = wide.kind {
                 guard let set = view.set(name) else { throw missingSet(name, wide) }
                 guard case .object(let held)? = set.data, held == kind else { throw EvaluationError(message: "Expression is not a map with objects", location: wide.location) }
-                try checkKey(key.type, set, keyNode)
+                try checkKey(key.type, set, keyNode, .map, at: wide.location)
                 return .object(kind, .map(key: key, .named(name), type: Datatypes.make(.string)))
             }
             return .object(kind, .map(key: key, .anonymous(try anonymousSet(wide, keyType: key.type, data: .object(kind))), type: Datatypes.make(.string)))

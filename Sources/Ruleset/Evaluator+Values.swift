@@ -177,7 +177,7 @@ extension Evaluator {
             guard let set = view.set(name) else { throw missingSet(name, wide) }
             let key = try general(keyNode, Self.isSelector(keyNode) ? keyType(of: wide, for: keyNode) : set.keyType)
             guard case .value(let type)? = set.data else { throw fail(set.isMap ? "map '\(name)' has no values" : "Expression is not a map", wide) }
-            try checkKey(key.type, set, keyNode)
+            try checkKey(key.type, set, keyNode, .map, at: wide.location)
             if let expected, !compatible(type, expected) { throw mismatch(expected, wide, type) }
             return .map(key: key, .named(name), type: type)
         }
@@ -199,11 +199,16 @@ extension Evaluator {
 
     func missingSet(_ name: String, _ node: Node) -> EvaluationError {
         var message = "No such file or directory"
-        if let near = Spelling.nearest(to: name, among: view.setNames()) { message += "; did you mean set '\(near)' in table?" }
+        if let near = Spelling.nearest(to: name, among: view.setNames()) { message += "; did you mean set ‘\(near)’ in table \(view.family.rawValue) ‘\(view.name)’?" }
         return fail(message, node)
     }
 
-    func checkKey(_ type: Datatype, _ set: NamedSet, _ node: Node) throws {
+    /// How a set reference is used: nft words a mismatch accordingly.
+    enum SetUse { case match, map, update }
+
+    /// - Parameters:
+    ///   - node: the key as written; place: the set reference.
+    func checkKey(_ type: Datatype, _ set: NamedSet, _ node: Node, _ use: SetUse, at place: SourceRange) throws {
         func same(_ left: Datatype, _ right: Datatype) -> Bool {
             let a = left.parts, b = right.parts
             guard a.count == b.count else { return false }
@@ -215,7 +220,12 @@ extension Evaluator {
             }
         }
         if !same(type, set.keyType) {
-            throw fail("datatype mismatch, expected \(Datatypes.description(set.keyType)), expression has type \(Datatypes.description(type))", node)
+            let wanted = Datatypes.description(set.keyType), given = Datatypes.description(type)
+            switch use {
+            case .match: throw EvaluationError(message: "datatype mismatch, expected \(given), expression has type \(wanted)", location: place, others: [node.location])
+            case .map: throw EvaluationError(message: "datatype mismatch, map expects \(wanted), mapping expression has type \(given)", location: place, others: [node.location])
+            case .update: throw EvaluationError(message: "datatype mismatch: expected \(wanted), expression has type \(given)", location: node.location, others: [place])
+            }
         }
     }
 }

@@ -6,6 +6,8 @@
 /// What the evaluator may ask about the table that it works for.
 struct TableView {
     var family: Family
+    /// The table's name, for messages.
+    var name = ""
     var set: (String) -> NamedSet?
     var setNames: () -> [String] = { [] }
     var object: (ObjectKind, String) -> Bool = { _, _ in true }
@@ -82,6 +84,7 @@ final class Evaluator {
             if let ttl, ttl != "loose", ttl != "skip" { throw fail("invalid ttl option", node) }
             return .osf(ttl: ttl, version: version, type: Datatypes.make(.osfName))
         case .ipsec(let inbound, let number, let key):
+            guard view.family == .ip || view.family == .ip6 || view.family == .inet else { throw fail("ipsec expression is only valid in ip/ip6/inet tables", node) }
             let type: Datatype
             switch key {
             case "reqid", "spi": type = Datatypes.integer(32)
@@ -321,7 +324,7 @@ final class Evaluator {
                 if let expected, !compatible(result.type, expected) { throw mismatch(expected, node, result.type) }
                 return result
             }
-            guard let expected else { throw fail("invalid expression", node) }
+            guard let expected else { throw fail("No symbol type information", node) }
             return try constant(node, expected)
         }
     }

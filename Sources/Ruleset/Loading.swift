@@ -93,8 +93,9 @@ extension Diagnostic {
     public var text: String {
         guard let source = location.source else { return "\(severity.rawValue): \(message)\n" }
         let line = location.line, first = location.column
-        let lineText = Array(source.text(ofLine: line).utf8)
-        var last = source.line(at: max(Int(location.end) - 1, Int(location.start))) == line ? source.column(at: max(Int(location.end) - 1, Int(location.start))) : lineText.count
+        let isBehindTheLast = line > 1 && Int(location.start) == source.bytes.count && first == 1
+        let lineText = Array(source.text(ofLine: isBehindTheLast ? line - 1 : line).utf8)
+        var last = isBehindTheLast ? first : source.line(at: max(Int(location.end) - 1, Int(location.start))) == line ? source.column(at: max(Int(location.end) - 1, Int(location.start))) : lineText.count
         last = max(last, first)
         var output = ""
         var includes: [SourceRange] = []

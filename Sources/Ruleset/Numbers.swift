@@ -60,15 +60,20 @@ enum Numbers {
 }
 
 enum Spelling {
-    /// The name within an edit distance that makes it likely the one that was meant.
+    /// The nearest name within an edit distance that makes it likely the one that was meant: a third of the length, as nft
+    /// and gcc have it. One letter is like no other.
     static func nearest(to name: String, among names: [String]) -> String? {
+        let name = Array(name.utf8.prefix(128))
         var best: (String, Int)?
         for candidate in names {
-            let distance = self.distance(Array(name.utf8.prefix(64)), Array(candidate.utf8.prefix(64)))
-            if distance < (best?.1 ?? Int.max) { best = (candidate, distance) }
+            let other = Array(candidate.utf8.prefix(128))
+            let longest = max(name.count, other.count), shortest = min(name.count, other.count)
+            if longest <= 1 { continue }
+            let threshold = longest - shortest <= 1 ? max((longest + 2) / 3, 1) : (longest + 4) / 3
+            let distance = self.distance(name, other)
+            if distance > 0, distance <= threshold, distance < (best?.1 ?? Int.max) { best = (candidate, distance) }
         }
-        guard let best, best.1 > 0, best.1 <= max(name.utf8.count / 2, 1), best.1 <= 3 else { return nil }
-        return best.0
+        return best?.0
     }
 
     static func distance(_ left: [UInt8], _ right: [UInt8]) -> Int {
@@ -88,16 +93,18 @@ enum Spelling {
 }
 
 enum Keywords {
-    /// Words that cannot name a table, chain, set or object without quotes.
+    /// Words that nft's scanner knows wherever they stand: they cannot name a table, chain, set or object. (What it knows in
+    /// some statements only, `to` or `rate`, may be a name; so may `last`.)
     static let reserved: Set<String> = [
-        "accept", "drop", "continue", "return", "jump", "goto", "queue", "add", "create", "insert", "replace", "delete", "destroy", "flush", "reset", "list",
-        "get", "rename", "describe", "monitor", "export", "import", "include", "define", "redefine", "undefine", "table", "tables", "chain", "chains", "rule",
-        "rules", "set", "sets", "map", "maps", "element", "vmap", "flowtable", "flowtables", "ruleset", "inet", "ip", "ip6", "arp", "bridge", "netdev", "ether", "vlan",
-        "tcp", "udp", "udplite", "sctp", "dccp", "icmp", "icmpv6", "igmp", "ah", "esp", "comp", "th", "meta", "ct", "fib", "rt", "socket", "osf", "ipsec",
-        "numgen", "jhash", "symhash", "counter", "limit", "quota", "log", "reject", "snat", "dnat", "masquerade", "redirect", "notrack", "dup", "fwd", "tproxy", "synproxy",
-        "meter", "type", "typeof", "hook", "priority", "policy", "flags", "elements", "timeout", "comment", "handle", "position", "index", "missing", "exists",
-        "mark", "iif", "oif", "iifname", "oifname", "iiftype", "oiftype", "iifgroup", "oifgroup", "skuid", "skgid", "nftrace", "rtclassid", "pkttype", "cpu",
-        "cgroup", "and", "or", "xor", "lshift", "rshift", "eq", "ne", "lt", "gt", "le", "ge", "to", "device", "devices", "over", "until", "rate", "burst",
-        "exthdr", "hbh", "frag", "dst", "mh", "vxlan", "geneve", "gre", "gretap", "xt",
+        "eq", "ne", "le", "lt", "ge", "gt", "lshift", "rshift", "xor", "and", "or", "not", "vmap", "include", "define", "redefine", "undefine", "describe",
+        "hook", "device", "devices", "table", "chain", "rule", "set", "element", "map", "flowtable", "handle", "ruleset", "socket", "tproxy", "accept",
+        "drop", "continue", "jump", "goto", "return", "inet", "netdev", "add", "replace", "update", "create", "insert", "delete", "get", "list", "reset",
+        "flush", "rename", "import", "export", "monitor", "destroy", "position", "index", "comment", "constant", "interval", "dynamic", "auto-merge",
+        "timeout", "gc-interval", "elements", "expires", "policy", "size", "flow", "offload", "meter", "counter", "log", "queue", "limit", "quota", "hour",
+        "day", "reject", "snat", "dnat", "masquerade", "redirect", "random", "th", "bridge", "ether", "type", "typeof", "vlan", "arp", "ip", "ecn", "time",
+        "icmp", "icmpv6", "igmp", "ip6", "priority", "ah", "esp", "comp", "flags", "udp", "udplite", "vxlan", "vni", "geneve", "gre", "gretap", "tcp", "dccp",
+        "sctp", "rt", "rt0", "rt2", "srh", "hbh", "frag", "dst", "mh", "meta", "mark", "iif", "iifname", "iiftype", "oif", "oifname", "oiftype", "skuid",
+        "skgid", "nftrace", "rtclassid", "ibriport", "ibrname", "obriport", "obrname", "pkttype", "cpu", "iifgroup", "oifgroup", "cgroup", "ct", "numgen",
+        "jhash", "symhash", "dup", "fwd", "fib", "osf", "synproxy", "tunnel", "notrack", "all", "exists", "missing", "exthdr", "ipsec", "secmark", "xt",
     ]
 }

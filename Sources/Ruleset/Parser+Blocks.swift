@@ -21,7 +21,9 @@ extension Parser {
             skipSeparators()
             let token = peek()
             if token.kind == .end {
-                if !untilEnd { report(unexpected()) }
+                // One message, of the innermost block: the others end at the same place.
+                if !untilEnd, !reportedEnd { report(unexpected()) }
+                if !untilEnd { reportedEnd = true }
                 return
             }
             if token.mark == .closeBrace {
@@ -58,7 +60,11 @@ extension Parser {
             box.value.comment = try string()
         case "flags":
             advance()
-            repeat { box.value.flags.append(try identifier()) } while accept(.comma)
+            repeat {
+                let token = peek(), flag = try identifier()
+                if !["dormant", "owner", "persist"].contains(flag) { throw SyntaxError(message: "unknown table option \(flag)", location: range(token)) }
+                box.value.flags.append(flag)
+            } while accept(.comma)
         case "chain":
             advance()
             let token = peek()
@@ -136,7 +142,7 @@ extension Parser {
             let token = peek()
             box.value.policy = peek().mark == .dollar ? try variable() : Node(.symbol(text(advance())), range(token))
             if case .symbol(let name)? = box.value.policy?.kind, name != "accept", name != "drop" {
-                throw SyntaxError(message: "syntax error, unexpected string", location: range(token))
+                throw SyntaxError(message: "syntax error, unexpected string, expecting accept or drop or '$'", location: range(token))
             }
         case "comment":
             advance()
@@ -156,11 +162,12 @@ extension Parser {
 
     /// `priority NAME|NUMBER|$var [+- NUMBER]`
     func priority() throws -> (Node, Int64) {
+        let start = peek().start
         try expect(word: "priority")
         let token = peek()
         if token.mark == .dash || token.kind == .number {
             let value = try signedNumber()
-            return (Node(.symbol(String(value)), range(from: token.start)), 0)
+            return (Node(.symbol(String(value)), range(from: start)), 0)
         }
         let base: Node
         if token.mark == .dollar {
@@ -168,7 +175,7 @@ extension Parser {
         } else {
             guard token.kind == .word else { throw unexpected() }
             advance()
-            base = Node(.symbol(text(token)), range(token))
+            base = Node(.symbol(text(token)), range(from: start))
         }
         if accept(.dash) { return (base, -Int64(truncatingIfNeeded: min(try number(), 1 << 40))) }
         // `+` has no token of its own.
@@ -228,7 +235,7 @@ extension Parser {
                 case "interval": box.value.flags.insert(.interval)
                 case "timeout": box.value.flags.insert(.timeout)
                 case "dynamic": box.value.flags.insert(.dynamic)
-                default: throw unexpected()
+                default: throw unexpected(expecting: "constant or interval or dynamic or timeout")
                 }
                 advance()
             } while accept(.comma)

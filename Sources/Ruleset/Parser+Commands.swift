@@ -53,8 +53,9 @@ extension Parser {
         var target = Target(family: family() ?? .ip)
         let token = peek()
         if accept(word: "handle") {
+            let token = peek()
             target.handle = try number()
-            target.handleLocation = range(from: token.start)
+            target.handleLocation = range(token)
             return target
         }
         target.table = try identifier()
@@ -67,11 +68,11 @@ extension Parser {
         let token = peek()
         target.table = try identifier()
         target.tableLocation = range(token)
-        let second = peek()
         if isWord("handle"), peek(1).kind == .number {
             advance()
+            let handle = peek()
             target.handle = try number()
-            target.handleLocation = range(from: second.start)
+            target.handleLocation = range(handle)
             return target
         }
         try name(&target)
@@ -142,8 +143,10 @@ extension Parser {
         var position = RulePosition.none
         let token = peek()
         if isWord("handle") || isWord("position"), peek(1).kind == .number {
+            // nft marks the number of a handle, but the whole of a position.
+            let start = isWord("handle") ? peek(1).start : token.start
             advance()
-            position = .handle(try number(), range(from: token.start))
+            position = .handle(try number(), range(from: start))
         } else if isWord("index"), peek(1).kind == .number {
             advance()
             position = .index(try number(), range(from: token.start))
@@ -168,7 +171,6 @@ extension Parser {
         case "rule":
             advance()
             var target = try chainTarget()
-            let token = peek()
             if isWord("index") {
                 advance()
                 let index = try number()
@@ -176,8 +178,9 @@ extension Parser {
                 return
             }
             try expect(word: "handle")
+            let token = peek()
             target.handle = try number()
-            target.handleLocation = range(from: token.start)
+            target.handleLocation = range(token)
             emit(operation, .named("rule", target), start)
         case "element":
             advance()
@@ -217,7 +220,7 @@ extension Parser {
     func wholesale(_ operation: CommandOperation, _ start: Int) throws {
         var kind = word()
         guard !kind.isEmpty else { throw unexpected() }
-        advance()
+        let kindToken = advance()
         if kind == "ct" {
             guard peek().kind == .word else { throw unexpected() }
             kind = "ct " + text(advance())
@@ -241,7 +244,9 @@ extension Parser {
         case "ruleset", "tables", "chains", "sets", "maps", "meters", "flowtables", "counters", "quotas", "limits", "synproxys", "secmarks", "rules", "hooks",
              "ct helpers", "ct timeouts", "ct expectations", "tunnels":
             try all(operation, kind, start)
-        default: throw SyntaxError(message: "syntax error, unexpected string", location: range(from: start))
+        default:
+            lookahead.insert(kindToken, at: 0)
+            throw unexpected()
         }
     }
 

@@ -144,7 +144,7 @@ extension Parser {
             switch text(token) {
             case "vmap":
                 advance()
-                return .verdictMap(left, try mapSource())
+                return .verdictMap(left, try verdictMapSource())
             case "set":
                 switch left.kind {
                 case .option(.extensionHeader, _, _, _): throw unexpected()
@@ -157,7 +157,7 @@ extension Parser {
                 advance()
                 let source = try mapSource()
                 let mapped = Node(.map(left, source), left.location.joined(source.location))
-                if accept(word: "vmap") { return .verdictMap(mapped, try mapSource()) }
+                if accept(word: "vmap") { return .verdictMap(mapped, try verdictMapSource()) }
                 let operation = relationalOperator()
                 return .relational(mapped, operation, try rightHandSide(allowList: true))
             default: break

@@ -38,6 +38,18 @@ extension Parser {
         }
     }
 
+    /// `{ key : verdict, ... }`, a variable or a named map.
+    func verdictMapSource() throws -> Node {
+        let source = try mapSource()
+        guard case .block(let items) = source.kind else { return source }
+        for item in items {
+            if case .symbol(let word)? = item.data?.kind {
+                throw SyntaxError(message: "syntax error, unexpected \(Keywords.reserved.contains(word) ? word : word.utf8.first.map(Lexer.isDigit) == true ? "number" : "string")", location: item.data?.location ?? source.location)
+            }
+        }
+        return source
+    }
+
     func setReference() throws -> Node {
         let start = peek().start
         try expect(.at)
@@ -133,6 +145,10 @@ extension Parser {
                 throw name == "rt" ? SyntaxError(message: "syntax error, unexpected \(word(1))", location: range(peek(1))) : unexpected()
             }
             if side == .left, let selector = try selector() { return selector }
+            if side == .left, !isArgument, Protocols.named(name)?.fields.isEmpty == false, peek(1).kind == .word {
+                advance()
+                throw unexpected()
+            }
             if side == .right, ["accept", "drop", "continue", "return", "jump", "goto", "map", "vmap", "set", "comment", "counter", "and", "or", "xor"].contains(name) {
                 throw unexpected()
             }

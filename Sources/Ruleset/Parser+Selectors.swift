@@ -1,6 +1,10 @@
 // Selectors: what a left-hand side may name of a packet, its connection or its route.
 
 extension Parser {
+    /// As nft names them to somebody who asks for another.
+    static let knownMetaKeys = "length, protocol, priority, mark, iif, oif, iifname, oifname, iiftype, oiftype, skuid, skgid, nftrace, rtclassid, secmark, nfproto, l4proto, "
+        + "ibrname, obrname, pkttype, cpu, iifgroup, oifgroup, cgroup, random, ipsec, iifkind, oifkind, ibrpvid, ibrvproto, time, day, hour, sdif, sdifname, broute, ibrhwaddr"
+
     // MARK: Selectors
 
     /// A selector, if one stands here; consumes nothing otherwise.
@@ -12,7 +16,9 @@ extension Parser {
         case "meta":
             guard let key = Self.metaKeys[second] else {
                 advance()
-                throw peek().kind == .word ? SyntaxError(message: "unknown meta key", location: range(peek())) : unexpected()
+                guard peek().kind == .word else { throw unexpected() }
+                advance()
+                throw SyntaxError(message: "syntax error, unexpected \(second), known keys are \(Self.knownMetaKeys)", location: range(from: start))
             }
             advance()
             advance()
@@ -171,6 +177,7 @@ extension Parser {
             consumed += 1
         }
         if name == "icmpv6" || name == "icmp", field == "seq" { field = "sequence" }
+        if name == "icmpv6", field == "param-problem" { field = "parameter-problem" }
         if header.field(field) == nil { return nil }
         for _ in 0..<consumed { advance() }
         return (header.name, field)
@@ -194,7 +201,8 @@ extension Parser {
         return Node(.option(.extensionHeader, name: name, field: field, raw: nil), range(from: start))
     }
 
-    static let tcpOptionAliases = ["noop": "nop", "sack-permitted": "sack-perm", "sack_permitted": "sack-perm", "sackpermitted": "sack-perm", "echo": "echo"]
+    /// What nft's scanner takes for an option beside its name; `echo` has the number that is `timestamp` today.
+    static let tcpOptionAliases = ["noop": "nop", "sack-permitted": "sack-perm", "sack_permitted": "sack-perm", "sackpermitted": "sack-perm", "mss": "maxseg", "echo": "timestamp"]
 
     func tcpOptionName() throws -> String {
         let token = peek()

@@ -13,7 +13,7 @@ extension Parser {
         while !atEndOfRule() {
             if isWord("comment") {
                 advance()
-                rule.comment = try string()
+                rule.comment = try anyString()
                 break
             }
             let begin = peek().start
@@ -162,7 +162,7 @@ extension Parser {
             if overflow { throw SyntaxError(message: "limit rate is too large", location: range(start)) }
             limit.rate = product
         }
-        try expect(.slash)
+        if !accept(.slash) { throw unexpected(expecting: scale == nil ? "/ or string or bytes" : "/") }
         let units: [String: UInt64] = ["second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604_800]
         guard let unit = units[word()] else { throw unexpected() }
         advance()
@@ -211,7 +211,7 @@ extension Parser {
         if !over { _ = accept(word: "until") }
         let place = peek()
         let amount = try byteQuantity()
-        guard let scale = amount.scale else { throw unexpected() }
+        guard let scale = amount.scale else { throw unexpected(expecting: "string or bytes") }
         var used: UInt64 = 0
         if accept(word: "used") {
             let spent = try byteQuantity()
@@ -227,7 +227,7 @@ extension Parser {
         var result = Synproxy(mss: nil, windowScale: nil, timestamp: false, sackPermitted: false)
         while true {
             let token = peek()
-            if accept(word: "mss") {
+            if accept(word: "mss") || accept(word: "maxseg") {
                 let value = try number()
                 if value > 0xffff { throw SyntaxError(message: "mss is too large", location: range(token)) }
                 result.mss = UInt16(value)
@@ -237,7 +237,7 @@ extension Parser {
                 result.windowScale = UInt8(value)
             } else if accept(word: "timestamp") {
                 result.timestamp = true
-            } else if accept(word: "sack-perm") {
+            } else if accept(word: "sack-perm") || accept(word: "sack-permitted") {
                 result.sackPermitted = true
             } else {
                 return result
@@ -301,7 +301,7 @@ extension Parser {
             return .reject(kind: "tcp", code: nil)
         }
         let kind = word()
-        guard ["icmp", "icmpv6", "icmpx"].contains(kind) else { throw unexpected() }
+        guard ["icmp", "icmpv6", "icmpx"].contains(kind) else { throw unexpected(expecting: "icmp or icmpv6 or tcp or icmpx") }
         advance()
         _ = accept(word: "type")
         let code = try multiton(.right)

@@ -27,6 +27,8 @@ final class Parser {
     var includeDepth = 0
     var lastEnd = 0
     var anonymousChains = 0
+    /// The input ended inside a block, and a message says so.
+    var reportedEnd = false
     /// Inside the value of an assignment, whose grammar is narrower than that of a match.
     var isArgument = false
 
@@ -98,7 +100,10 @@ final class Parser {
         return true
     }
 
-    func expect(_ mark: Token.Mark) throws { if !accept(mark) { throw unexpected() } }
+    func expect(_ mark: Token.Mark) throws {
+        if accept(mark) { return }
+        throw unexpected(expecting: [.openBrace, .assign, .slash].contains(mark) ? Self.names[mark] : nil)
+    }
     func expect(word expected: String) throws { if !accept(word: expected) { throw unexpected(expecting: expected) } }
 
     func unexpected(expecting: String? = nil) -> SyntaxError {
@@ -119,8 +124,8 @@ final class Parser {
 
     private static let names: [Token.Mark: String] = [
         .comma: "comma", .dot: ".", .colon: "colon", .semicolon: "semicolon", .shiftLeft: "<<", .shiftRight: ">>", .ampersand: "&", .caret: "^",
-        .not: "!", .bar: "|", .slash: "/", .dash: "-", .asterisk: "*", .at: "@", .dollar: "$", .assign: "=", .equal: "==", .notEqual: "!=",
-        .less: "<", .greater: ">", .lessOrEqual: "<=", .greaterOrEqual: ">=",
+        .not: "!", .bar: "'|'", .slash: "/", .dash: "-", .asterisk: "*", .at: "@", .dollar: "'$'", .assign: "'='", .equal: "==", .notEqual: "!=",
+        .openBrace: "'{'", .closeBrace: "'}'", .less: "<", .greater: ">", .lessOrEqual: "<=", .greaterOrEqual: ">=",
     ]
 
     func nested<T>(_ body: () throws -> T) throws -> T {
@@ -139,26 +144,19 @@ final class Parser {
         let token = peek()
         if token.kind == .newline || token.mark == .semicolon { advance(); return }
         if token.kind == .end { return }
-        throw unexpected()
+        throw unexpected(expecting: token.mark == .closeBrace ? "newline or semicolon" : nil)
     }
 
     func report(_ error: SyntaxError) {
         if diagnostics.count < Self.maximumErrors { diagnostics.append(Diagnostic(message: error.message, location: error.location)) }
     }
 
-    /// Skips to behind the next end of a statement, stopping in front of a closing brace of the block that we are in.
+    /// Skips to behind the next end of a statement, whatever braces stand on the way: so does nft's grammar, whose blocks
+    /// take "error, end of statement" as an item. A brace that is skipped closes nothing.
     func recover() {
-        var depth = 0
-        while true {
-            let token = peek()
-            if token.kind == .end { return }
-            if token.mark == .openBrace { depth += 1 }
-            if token.mark == .closeBrace {
-                if depth == 0 { return }
-                depth -= 1
-            }
-            advance()
-            if depth <= 0, token.kind == .newline || token.mark == .semicolon { return }
+        while peek().kind != .end {
+            let token = advance()
+            if token.kind == .newline || token.mark == .semicolon { return }
         }
     }
 
@@ -176,7 +174,6 @@ final class Parser {
             } catch let error as SyntaxError {
                 report(error)
                 recover()
-                if peek().mark == .closeBrace { advance() }
             } catch {}
         }
     }
@@ -186,8 +183,8 @@ final class Parser {
         guard peek().kind == .word else { return false }
         switch word() {
         case "include":
-            advance()
-            try include()
+            let start = advance().start
+            try include(from: start)
             return true
         case "define", "redefine":
             let redefining = isWord("redefine")
@@ -220,11 +217,13 @@ final class Parser {
         return try rightHandSide(allowList: true)
     }
 
-    private func include() throws {
+    /// - Parameter start: of the word `include`, where messages begin; as nft has it, they end behind the line's end.
+    private func include(from start: Int) throws {
         let token = peek()
         guard token.kind == .quoted || token.kind == .asterisk else { throw unexpected(expecting: "quoted string") }
         advance()
-        let pattern = text(token), place = range(token)
+        let pattern = text(token)
+        let place = SourceRange(source: lexer.source, start: start, end: lastEnd + (peek().kind == .newline || peek().mark == .semicolon ? 1 : 0))
         if includeDepth >= Self.maximumIncludes {
             throw SyntaxError(message: "Include nested too deeply, max \(Self.maximumIncludes) levels", location: place)
         }
@@ -340,7 +339,7 @@ final class Parser {
 
     func identifier() throws -> String {
         let token = peek()
-        guard token.kind == .word else { throw unexpected(expecting: token.kind == .number ? "string" : nil) }
+        guard token.kind == .word else { throw unexpected(expecting: "string") }
         let name = text(token)
         if Keywords.reserved.contains(name) { throw unexpected(expecting: "string") }
         advance()
@@ -367,6 +366,14 @@ final class Parser {
         return text(token)
     }
 
+    /// A text in or without quotes, perhaps with an asterisk at its end.
+    func anyString() throws -> String {
+        let token = peek()
+        guard token.kind == .quoted || token.kind == .word || token.kind == .asterisk else { throw unexpected(expecting: "string or quoted string or string with a trailing asterisk") }
+        advance()
+        return text(token)
+    }
+
     func quotedString() throws -> String {
         let token = peek()
         guard token.kind == .quoted || token.kind == .asterisk else { throw unexpected(expecting: "quoted string") }
@@ -380,7 +387,7 @@ final class Parser {
         let value = text(token)
         guard token.kind == .number || token.kind == .literal || token.kind == .quoted || token.kind == .word, let milliseconds = Numbers.time(value) else {
             if token.kind == .number || token.kind == .literal || token.kind == .word {
-                throw SyntaxError(message: "Could not parse time: \(value)", location: range(token))
+                throw SyntaxError(message: "wrong time format", location: range(token))
             }
             throw unexpected(expecting: "string")
         }

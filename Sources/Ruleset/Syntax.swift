@@ -223,3 +223,27 @@ struct Command {
     var subject: CommandSubject
     var location: SourceRange
 }
+
+extension RuleNode {
+    /// Where the rule names a chain to jump or go to: the name itself, or in a verdict map the key that leads there.
+    func place(ofJumpTo chain: String) -> SourceRange? {
+        func leads(_ node: Node) -> Node? {
+            guard case .verdict(_, let target?) = node.resolved.kind else { return nil }
+            switch target.resolved.kind {
+            case .symbol(chain), .quoted(chain): return target
+            default: return nil
+            }
+        }
+        for statement in statements {
+            switch statement.kind {
+            case .verdict(let node):
+                if let target = leads(node) { return target.location }
+            case .verdictMap(_, let source):
+                guard case .block(let items) = source.resolved.kind else { continue }
+                if let item = items.first(where: { $0.data.flatMap(leads) != nil }) { return item.key.location }
+            default: continue
+            }
+        }
+        return nil
+    }
+}

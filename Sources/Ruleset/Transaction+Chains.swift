@@ -200,22 +200,24 @@ extension Transaction {
             }
             // 0: not seen, otherwise the depth of the longest path below plus one; -1: on the path.
             var state: [String: Int] = [:]
+            var path: [SourceRange] = []
             func depth(_ name: String, _ place: SourceRange, _ level: Int) throws -> Int {
                 if let known = state[name] {
-                    if known < 0 { throw kernel("Too many levels of symbolic links", place) }
+                    if known < 0 { throw kernel("Too many links", path.last(of: place)) }
                     return known
                 }
-                if level > 64 { throw kernel("Too many links", place) }
+                if level > 64 { throw kernel("Too many links", path.last(of: place)) }
                 state[name] = -1
+                path.append(place)
                 var below = 0
                 for (target, place) in edges[name] ?? [] { below = max(below, try depth(target, place, level + 1)) }
+                path.removeLast()
                 state[name] = below + 1
                 return below + 1
             }
-            for chain in content.chains {
-                let longest = try depth(chain.name, chain.location, 0)
-                if chain.base != nil, longest > 16 { throw kernel("Too many links", chain.location) }
-                if longest > 16 { throw kernel("Too many links", chain.location) }
+            // As in Linux since 6.4: what no base chain reaches may be a loop until one does.
+            for chain in content.chains where chain.base != nil {
+                if try depth(chain.name, chain.location, 0) > 16 { throw kernel("Too many links", edges[chain.name]?.last?.1 ?? chain.location) }
             }
             // What is reachable from each base chain must suit its type and hook.
             let byName = Dictionary(content.chains.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
@@ -269,5 +271,12 @@ extension Transaction {
 extension ChainHook {
     static func allCases(in family: Family) -> [ChainHook] {
         family == .inet ? [.prerouting, .input, .forward, .output, .postrouting, .ingress] : [.prerouting, .input, .forward, .output, .postrouting]
+    }
+}
+
+private extension [SourceRange] {
+    /// The rule of a path of jumps that was written last: it is the one that closed a loop.
+    func last(of place: SourceRange) -> SourceRange {
+        dropFirst().reduce(place) { last, here in here.source === last.source && here.start > last.start ? here : last }
     }
 }

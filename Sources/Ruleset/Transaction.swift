@@ -27,7 +27,14 @@ final class Transaction {
         if let interfaces = options.interfaces { InterfaceNames.use(interfaces) }
     }
 
+    /// nft sends nothing to the kernel when it has found an error itself: what only the kernel would refuse is told then on the
+    /// next try.
+    private func settleDiagnostics() {
+        if diagnostics.contains(where: { !$0.message.hasPrefix(Self.refusal) }) { diagnostics.removeAll { $0.message.hasPrefix(Self.refusal) } }
+    }
+
     func run(_ commands: [Command]) {
+        defer { settleDiagnostics() }
         for command in commands {
             if diagnostics.count >= Parser.maximumErrors { return }
             if !leavesElements(command) { settleElements() }
@@ -48,14 +55,15 @@ final class Transaction {
     }
 
     func kernel(_ what: String, _ place: SourceRange) -> EvaluationError {
-        EvaluationError(message: "Could not process rule: \(what)", location: place)
+        EvaluationError(message: Self.refusal + what, location: place)
     }
+    static let refusal = "Could not process rule: "
     static let missing = "No such file or directory", exists = "File exists", unsupported = "Operation not supported", busy = "Device or resource busy"
 
     // MARK: Finding
 
     /// What is said when something is not there and nothing is like it: nft itself finds out for a listing, the kernel for the rest.
-    private var missing: String { isListing ? Self.missing : "Could not process rule: " + Self.missing }
+    private var missing: String { isListing ? Self.missing : Self.refusal + Self.missing }
 
     func tableIndex(_ family: Family, _ name: String) -> Int? { value.tables.firstIndex { $0.family == family && $0.name == name } }
 
@@ -126,6 +134,7 @@ final class Transaction {
     func evaluator(_ table: Int) -> Evaluator {
         let view = TableView(
             family: value.tables[table].family,
+            name: value.tables[table].name,
             set: { [unowned self] name in self.value.tables[table].sets.first { $0.name == name } },
             setNames: { [unowned self] in self.value.tables[table].sets.map(\.name) },
             object: { [unowned self] kind, name in self.value.tables[table].objects.contains { $0.name == name && $0.value.kind == kind } },
@@ -240,7 +249,7 @@ final class Transaction {
             if case .setUpdate(_, let set, let item, let meter?) = statement.kind { try declareMeter(meter.name, meter.size, set, item, table, evaluator) }
         }
         var rule = try evaluator.rule(node, handle: 0)
-        try checkReferences(rule, table)
+        try checkReferences(rule, node, table)
         for statement in rule.statements { value.tables[table].nextHandle += UInt64(References.anonymousSets(statement)) }
         rule.handle = nextHandle(table)
         return rule
@@ -266,12 +275,18 @@ final class Transaction {
     }
 
     /// What a rule names must be there.
-    private func checkReferences(_ rule: Rule, _ table: Int) throws {
+    private func checkReferences(_ rule: Rule, _ node: RuleNode, _ table: Int) throws {
         for statement in rule.statements {
-            for target in References.chains(statement) where chain(table, target) == nil { throw kernel(Self.missing, rule.location) }
+            for target in References.chains(statement) where chain(table, target) == nil {
+                var error = kernel(Self.missing, node.place(ofJumpTo: target) ?? rule.location)
+                if let near = Spelling.nearest(to: target, among: value.tables[table].chains.map(\.name)) {
+                    error.message = Self.missing + "; did you mean chain ‘\(near)’ in table \(value.tables[table].family.rawValue) ‘\(value.tables[table].name)’?"
+                }
+                throw error
+            }
             if case .flowAdd(let name) = statement, value.tables[table].flowtable(name) == nil { throw kernel(Self.missing, rule.location) }
             for target in References.chains(statement) {
-                if let index = chain(table, target), value.tables[table].chains[index].base != nil { throw kernel(Self.unsupported, rule.location) }
+                if let index = chain(table, target), value.tables[table].chains[index].base != nil { throw kernel(Self.unsupported, node.place(ofJumpTo: target) ?? rule.location) }
             }
         }
     }

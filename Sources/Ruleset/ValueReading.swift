@@ -25,7 +25,7 @@ enum ValueReader {
                 if number <= 0xffff_ffff { return Value(number, type) }
             }
             if let resolved = try resolve(text, AF_INET, place) { return Value(resolved, type) }
-            throw fail("Could not resolve hostname: Name or service not known")
+            throw fail("Could not resolve hostname: " + (Symbols.ipv6(text) != nil ? "Address family for hostname not supported" : "Name or service not known"))
         case .ipv6Address:
             if let address = Symbols.ipv6(text) { return Value(address, type) }
             if let resolved = try resolve(text, AF_INET6, place) { return Value(resolved, type) }
@@ -46,7 +46,10 @@ enum ValueReader {
             if let port = Symbols.service(text) { return Value(UInt128(port), type) }
             throw fail("Could not resolve service: Servname not supported for ai_socktype")
         case .inetProtocol:
-            if let number = Numbers.wide(text) { return try check(Value(number, type), at: place) }
+            if let number = Numbers.wide(text) {
+                if number > 255 { throw fail("Protocol out of range") }
+                return Value(number, type)
+            }
             if let known = Symbols.value(text, .inetProtocol) { return Value(known, type) }
             throw fail("Could not resolve protocol name")
         case .interfaceIndex:
@@ -119,10 +122,6 @@ enum ValueReader {
         default:
             if let known = Symbols.value(text, type.basic) { return Value(known, type) }
             if let number = Numbers.wide(text) { return try check(Value(number, type), at: place) }
-            // In a concatenation or bit field of plain integers, nothing else can be meant.
-            let names = Symbols.table(type.basic).map(\.0)
-            // The doubled word is nft's own; tools match the text.
-            if let near = Spelling.nearest(to: text, among: names) { throw fail("Could not parse \(Datatypes.description(type)) expression; did you you mean `\(near)`?") }
             throw fail("Could not parse \(Datatypes.description(type))")
         }
     }

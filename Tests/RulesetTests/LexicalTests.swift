@@ -6,15 +6,15 @@ import Testing
 @Suite struct LexicalTests {
     static let rows: [DeclarationRow] = [
         DeclarationRow("# nothing\ntable ip t { # here\n chain c { # there\n accept # why\n }\n}\n", "table ip t {\n\tchain c {\n\t\taccept\n\t}\n}\n"),
-        DeclarationRow("table ip t{chain c{tcp dport 22 accept;}}\n", "error 1:41-41: syntax error, unexpected '}'"),
+        DeclarationRow("table ip t{chain c{tcp dport 22 accept;}}\n", "error 1:41-41: syntax error, unexpected '}', expecting newline or semicolon"),
         DeclarationRow("table ip t {\n chain c {\n tcp dport {\n 22,\n 80,\n } accept\n }\n}\n", "table ip t {\n\tchain c {\n\t\ttcp dport { 22, 80 } accept\n\t}\n}\n"),
         DeclarationRow("table ip t {\n chain c {\n tcp \\\n dport \\\n 22 accept\n }\n}\n", "table ip t {\n\tchain c {\n\t\ttcp dport 22 accept\n\t}\n}\n"),
         DeclarationRow("table ip t { chain c { tcp dport 0x16; tcp sport 010\n }\n}\n", "table ip t {\n\tchain c {\n\t\ttcp dport 22\n\t\ttcp sport 8\n\t}\n}\n"),
         DeclarationRow("table ip t { chain c { ct expiration 1d2h3m4s\n }\n}\n", "table ip t {\n\tchain c {\n\t\tct expiration 1d2h3m4s\n\t}\n}\n"),
-        DeclarationRow("table ip t { chain c { accept } }\n", "error 1:31-31: syntax error, unexpected '}'"),
+        DeclarationRow("table ip t { chain c { accept } }\n", "error 1:31-31: syntax error, unexpected '}', expecting newline or semicolon"),
         DeclarationRow("table ip t { chain c { accept; } chain d { drop\n }\n}\n", "error 1:34-38: syntax error, unexpected chain"),
         DeclarationRow("table ip t { chain fwd { }\n}\n", "error 1:20-22: syntax error, unexpected fwd, expecting string"),
-        DeclarationRow("table ip t { chain \"fwd\" { }\n}\n", "error 1:20-24: syntax error, unexpected quoted string"),
+        DeclarationRow("table ip t { chain \"fwd\" { }\n}\n", "error 1:20-24: syntax error, unexpected quoted string, expecting string"),
         DeclarationRow("table ip t { chain c { log prefix \"a # b\"\n }\n}\n", "table ip t {\n\tchain c {\n\t\tlog prefix \"a # b\"\n\t}\n}\n"),
         DeclarationRow("table ip t { chain c { log prefix \"open\n", "error 1:35-35: syntax error, unexpected junk, expecting string"),
         DeclarationRow("table ip t {\n", "error 2:1-1: syntax error, unexpected end of file"),

@@ -34,7 +34,7 @@ import Testing
         DeclarationRow("table arp t {\nset s { typeof arp operation; elements = { request }; }\n}\n", "table arp t {\n\tset s {\n\t\ttypeof arp operation\n\t\telements = { request }\n\t}\n}\n"),
         DeclarationRow("table inet t {\nset s { type nosuch; }\n}\n", "error 2:14-19: unknown datatype nosuch"),
         DeclarationRow("table inet t {\nset s { flags interval; }\n}\n", "error 2:5-5: set definition does not specify key"),
-        DeclarationRow("table inet t {\nset s { type ipv4_addr; flags nosuch; }\n}\n", "error 2:31-36: syntax error, unexpected string"),
+        DeclarationRow("table inet t {\nset s { type ipv4_addr; flags nosuch; }\n}\n", "error 2:31-36: syntax error, unexpected string, expecting constant or interval or dynamic or timeout"),
         DeclarationRow("table inet t {\nset s { type ct_state; elements = { new, established, established | related }; }\n}\n", "table inet t {\n\tset s {\n\t\ttype ct_state\n\t\telements = { established, established | related,\n\t\t\t     new }\n\t}\n}\n"),
         DeclarationRow("table inet t {\nset s { type icmp_type; elements = { echo-request, echo-reply }; }\n}\n", "table inet t {\n\tset s {\n\t\ttype icmp_type\n\t\telements = { echo-reply,\n\t\t\t     echo-request }\n\t}\n}\n"),
         DeclarationRow("table inet t {\nset s { type mark; elements = { 1, 2, 3, 4, 5, 6 }; }\n}\n", "table inet t {\n\tset s {\n\t\ttype mark\n\t\telements = { 0x00000001, 0x00000002, 0x00000003, 0x00000004, 0x00000005,\n\t\t\t     0x00000006 }\n\t}\n}\n"),

@@ -23,7 +23,7 @@ import Testing
         DeclarationRow("table inet t {\nchain r { counter name \"c\"\n }\n}\n", "error 2:24-26: Could not process rule: No such file or directory"),
         DeclarationRow("table inet t {\ncounter c { }\nquota c { 5 bytes }\n}\n", "table inet t {\n\tcounter c {\n\t}\n\n\tquota c {\n\t\t5 bytes\n\t}\n}\n"),
         DeclarationRow("table inet t {\nlimit l { rate 0/second }\n}\n", "error 2:16-16: limit rate must be > 0"),
-        DeclarationRow("table inet t {\nquota q { 5 }\n}\n", "error 2:13-13: syntax error, unexpected '}'"),
+        DeclarationRow("table inet t {\nquota q { 5 }\n}\n", "error 2:13-13: syntax error, unexpected '}', expecting string or bytes"),
         DeclarationRow("table inet t {\ncounter c { packets x }\n}\n", "error 2:21-21: syntax error, unexpected string, expecting number"),
     ]
 

@@ -67,7 +67,7 @@ struct CommandRow: Sendable, CustomTestStringConvertible {
         CommandRow(refused: ["add rule ip t a tcp dport @s", "delete set ip t s"]),
         CommandRow(refused: ["flush chain ip t a", "add rule ip t nothing accept"]),
         CommandRow(refused: ["add rule ip t a tcp dport 9", "add rule ip t a tcp dport 70000"]),
-        CommandRow(refused: ["add rule ip t a goto a"]),
+        CommandRow(refused: ["add chain ip t b { type filter hook input priority 0; }", "add rule ip t b goto a", "add rule ip t a goto a"]),
     ]
 
     private func rules(_ value: RulesetValue) -> String {

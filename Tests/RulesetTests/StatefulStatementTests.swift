@@ -23,7 +23,7 @@ import Testing
         GrammarRow("inet", "quota 25 mbytes"),
         GrammarRow("inet", "quota over 2048 bytes drop", "quota over 2 kbytes drop"),
         GrammarRow("inet", "quota over 10 kbytes used 512 bytes", "quota over 10 kbytes"),
-        GrammarRow("inet", "quota 10", "error 9-9: syntax error, unexpected newline"),
+        GrammarRow("inet", "quota 10", "error 9-9: syntax error, unexpected newline, expecting string or bytes"),
         GrammarRow("inet", "ct count 20 accept"),
         GrammarRow("inet", "ct count over 100 reject"),
         GrammarRow("inet", "last"),

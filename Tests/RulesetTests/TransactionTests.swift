@@ -24,7 +24,7 @@ import Testing
 
     @Test(arguments: [
         ("delete chain ip t a", false), ("delete chain ip t b", true), ("create table ip t", false), ("add table ip t", true), ("destroy table ip x", true), ("delete table ip x", false),
-        ("rename chain ip t a z", true), ("add rule ip t a jump b", false), ("add chain ip t a { type filter hook input priority 0; }", false), ("flush ruleset", true),
+        ("rename chain ip t a z", true), ("add rule ip t a jump nosuch", false), ("add chain ip t a { type filter hook input priority 0; }", false), ("flush ruleset", true),
     ])
     func command(_ text: String, accepted: Bool) { #expect(base().applying(text: text + "\n").isAccepted == accepted) }
 
