@@ -169,6 +169,11 @@ extension Compiler {
         var instruction = Instruction(.setConntrack)
         instruction.b = mapped.rawValue
         instruction.length = UInt8(length)
+        instruction.x = switch field.direction {
+        case .original: 1
+        case .reply: 2
+        case nil: 3
+        }
         emit(instruction)
     }
 

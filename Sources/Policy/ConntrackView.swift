@@ -58,7 +58,10 @@ public enum ConntrackState {
     public var status: UInt32 = 0
     public var mark: UInt32 = 0
     public var zone: UInt16 = 0
+    /// Directions that the zone holds for: 1 original, 2 reply, 3 both; the other one is in zone 0.
+    public var zoneDirections: UInt8 = 3
     public var requestedZone: UInt16 = 0
+    public var requestedZoneDirections: UInt8 = 3
     /// The 128 label bits, bit 0 in the lowest bit of `labelLow`.
     public var labelLow: UInt64 = 0
     public var labelHigh: UInt64 = 0

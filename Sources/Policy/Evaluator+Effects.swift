@@ -56,7 +56,7 @@ extension Program {
         }
     }
 
-    /// a = source register, b = key, or an object's number in x with the kind of change in b.
+    /// a = source register, b = key, x = directions (of a zone: 1 original, 2 reply, 3 both), or an object's number in x with the kind of change in b.
     func setConntrack(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> Bool {
         if pc.pointee.op == .conntrackObject {
             assign(ConntrackView.Changes(rawValue: pc.pointee.b), pc.pointee.x, pc.pointee.rule, &context)
@@ -67,6 +67,7 @@ extension Program {
         if key == .zone {
             guard !context.conntrack.hasConnection else { return true }
             context.conntrack.requestedZone = UInt16(truncatingIfNeeded: scratch.number(source, length))
+            context.conntrack.requestedZoneDirections = UInt8(truncatingIfNeeded: pc.pointee.x)
             context.conntrack.changes.insert(.zone)
             return true
         }

@@ -131,7 +131,7 @@ extension Program {
             scratch.setNumber(context.conntrack.labelHigh, target, 8)
             scratch.setNumber(context.conntrack.labelLow, target + 8, 8)
             return true
-        case .zone: return number(UInt64(context.conntrack.zone))
+        case .zone: return number(direction == .both || UInt32(context.conntrack.zoneDirections) >> direction.rawValue & 1 != 0 ? UInt64(context.conntrack.zone) : 0)
         case .identifier: return number(context.conntrack.identifier & 0xffff_ffff)
         case .eventMask: return number(UInt64(context.conntrack.eventMask))
         case .secmark: return number(0)

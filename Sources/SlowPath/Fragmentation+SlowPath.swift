@@ -7,14 +7,18 @@ import Routing
 import Wire
 
 extension SlowPath {
-    /// The defragmentation step: nil if the packet goes on (it is whole, or whole again).
-    mutating func defragment(_ transit: inout Transit) -> Disposition? {
+    /// The defragmentation step: nil if the packet goes on (it is whole, or whole again, or IPv6 that cannot be put together).
+    mutating func defragment(_ transit: inout Transit, isForUs: Bool = false) -> Disposition? {
         let isAtomic = transit.parsed.family == .ipv6 && transit.parsed.fragmentHeaderOffset != 0
         guard transit.parsed.flags.contains(.isFragment) || isAtomic else { return nil }
-        let zone = UInt32(transit.context.conntrack.requestedZone)
+        let zone = transit.context.conntrack.requestedZoneDirections & 1 != 0 ? UInt32(transit.context.conntrack.requestedZone) : 0
         switch reassembler.insert(transit.packet, transit.parsed, user: zone, ingress: transit.ingress, now: transit.now) {
         case .queued: return .held
         case .dropped(let reason): return .dropped(reason)
+        case .untouched(let reason, let problem):
+            guard isForUs else { return nil }
+            sendError(problem, about: transit)
+            return .dropped(reason)
         case .complete(let whole):
             transit.packet = whole.packet
             transit.isInPlace = false

@@ -11,6 +11,8 @@ struct Fragmenter {
     private let isIPv6: Bool
     private let fragments: FragmentGeometry
     private let keepsGeometry: Bool
+    /// Bytes of the first piece then: an extension header that came behind the fragment header may leave before it.
+    private let firstLength: Int
     /// Payload bytes of a piece that fits.
     private let room: Int
     /// Bytes of the IP header, or of the IPv6 header and the extension headers that each piece repeats.
@@ -49,22 +51,23 @@ struct Fragmenter {
         }
         guard room >= 8 else { return nil }
         position = network + headerLength
-        keepsGeometry = Fragmenter.fits(fragments, room: room, payload: end - network - headerLength)
+        firstLength = Fragmenter.firstLength(fragments, room: room, payload: end - network - headerLength)
+        keepsGeometry = firstLength > 0
     }
 
     /// Most bytes of a piece's frame.
     var maximumPieceLength: Int { network + headerLength + (isIPv6 ? 8 : 0) + room }
 
-    /// Whether the packet can leave in the pieces that it came in.
-    private static func fits(_ fragments: FragmentGeometry, room: Int, payload: Int) -> Bool {
-        guard fragments.count > 1, let lengths = fragments.lengths else { return false }
-        var total = 0
-        for index in 0..<fragments.count {
+    /// Bytes of the first piece if the packet can leave in the pieces that it came in, else 0.
+    private static func firstLength(_ fragments: FragmentGeometry, room: Int, payload: Int) -> Int {
+        guard fragments.count > 1, let lengths = fragments.lengths else { return 0 }
+        var first = payload
+        for index in 1..<fragments.count {
             let length = Int(lengths[index])
-            guard length <= room, length & 7 == 0 || index == fragments.count - 1 else { return false }
-            total += length
+            guard length <= room, length & 7 == 0 || index == fragments.count - 1 else { return 0 }
+            first -= length
         }
-        return total == payload
+        return first > 0 && first <= room && first & 7 == 0 ? first : 0
     }
 
     /// IPv6 header, and hop-by-hop, routing and destination options headers that every node on the way reads
@@ -93,7 +96,7 @@ struct Fragmenter {
     mutating func next(into target: PacketBuffer) -> Int {
         guard position < end else { return 0 }
         let left = end - position
-        let length = keepsGeometry ? Int(fragments.lengths![index]) : left <= room ? left : room & ~7
+        let length = keepsGeometry ? (index == 0 ? firstLength : Int(fragments.lengths![index])) : left <= room ? left : room & ~7
         let isLast = length == left
         let payload = network + headerLength + (isIPv6 ? 8 : 0)
         guard target.tailroom >= payload + length else { return -1 }

@@ -16,7 +16,7 @@ extension Reassembler {
         let payloadStart = isIPv6 ? Int(parsed.fragmentHeaderOffset) + 8 : Int(parsed.networkOffset) + Int(parsed.networkHeaderLength)
         let packetEnd = Int(parsed.networkOffset) + Int(parsed.networkLength)
         guard !isIPv6 || parsed.fragmentHeaderOffset != 0, payloadStart <= packetEnd else { return .dropped(.fragmentBadLength) }
-        if isIPv6, Reassembler.firstFragmentLacksHeaders(parsed) { return .dropped(.fragmentHeaderTruncated) }
+        if isIPv6, Reassembler.firstFragmentLacksHeaders(parsed) { return .untouched(.fragmentHeaderTruncated, problem: .parameterProblem(ipv6: 0, code: 3)) }
 
         var key = Key()
         key.source = parsed.sourceAddress
@@ -40,6 +40,9 @@ extension Reassembler {
         case .killed(let reason):
             destroy(index)
             return .dropped(reason)
+        case .uneven:
+            destroy(index)
+            return .untouched(.fragmentBadLength, problem: .parameterProblem(ipv6: 4, code: 0))
         }
     }
 
@@ -65,6 +68,8 @@ extension Reassembler {
         case refused(DropReason)
         /// The datagram goes as well.
         case killed(DropReason)
+        /// So it does for an IPv6 fragment, not the last, whose length is no multiple of 8.
+        case uneven
     }
 
     private mutating func queue(_ packet: PacketBuffer, _ parsed: ParsedPacket, payloadStart: Int, packetEnd: Int, into index: UInt32) -> Queued {
@@ -78,7 +83,7 @@ extension Reassembler {
 
         if parsed.flags.contains(.moreFragments) {
             if end & 7 != 0 {
-                if isIPv6 { return .killed(.fragmentBadLength) }
+                if isIPv6 { return .uneven }
                 end &= ~7
             }
             if end > datagram.pointee.length, datagram.pointee.hasLast { return isIPv6 ? .refused(.fragmentBadLength) : .killed(.fragmentBadLength) }

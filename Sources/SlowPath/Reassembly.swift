@@ -43,6 +43,9 @@ public enum ReassemblyResult {
     case queued
     /// The fragment is dropped, and, unless the reason is `.fragmentTableFull`, so is its datagram (IPv4).
     case dropped(DropReason)
+    /// IPv6: not looked at further, since its headers or its length are wrong; Linux's connection tracking lets it pass as it is,
+    /// and delivery to the host answers it with a parameter problem at `pointer`.
+    case untouched(DropReason, problem: ICMPError)
 }
 
 /// Sizes of a reassembler.

@@ -9,8 +9,10 @@ import Wire
 
 extension SlowPath {
     mutating func input(_ transit: inout Transit) -> Disposition {
-        if transit.parsed.flags.contains(.isFragment), let ended = defragment(&transit) { return ended }
+        // Linux puts IPv4 together before the input hook, IPv6 behind it.
+        if transit.parsed.family == .ipv4, transit.parsed.flags.contains(.isFragment), let ended = defragment(&transit, isForUs: true) { return ended }
         if let ended = runHook(.input, &transit) { return ended }
+        if transit.parsed.family == .ipv6, transit.parsed.fragmentHeaderOffset != 0, let ended = defragment(&transit, isForUs: true) { return ended }
         return deliver(&transit)
     }
 

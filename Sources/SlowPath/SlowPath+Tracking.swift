@@ -14,7 +14,7 @@ extension SlowPath {
     /// The conntrack hook. A packet that has its connection already (an answer attached to it) passes.
     mutating func track(_ transit: inout Transit) -> Disposition? {
         guard !transit.tracking.hasConnection, transit.tracking.state != .untracked else { return nil }
-        let zone = ConnectionZone(transit.context.conntrack.requestedZone)
+        let zone = ConnectionZone(transit.context.conntrack.requestedZone, directions: transit.context.conntrack.requestedZoneDirections)
         transit.tracking = tracker.pointee.track(transit.packet, transit.parsed, zone: zone, verifiesChecksum: !transit.isOwn, now: transit.now)
         transit.wasJudged = true
         guard transit.tracking.dropReason == .none else { return .dropped(transit.tracking.dropReason) }
@@ -49,6 +49,7 @@ extension SlowPath {
         view.status = connection.pointee.status.rawValue
         view.mark = connection.pointee.mark
         view.zone = connection.pointee.zone.identifier
+        view.zoneDirections = connection.pointee.zone.directions
         view.labelLow = connection.pointee.labelsLow
         view.labelHigh = connection.pointee.labelsHigh
         view.identifier = UInt64(connection.pointee.generation) << 32 | UInt64(transit.tracking.connection) + 1

@@ -90,6 +90,8 @@ import Wire
             for byte in 15 ..< 18 { frame[byte] = 0 }
         } else if frame[12] == 0x86, frame[20] == 44, frame.count >= 62 {
             for byte in 58 ..< 62 { frame[byte] = 0 }
+        } else if frame[12] == 0x86, frame[20] == 0 || frame[20] == 60, frame.count >= 70, frame[54] == 44 {
+            for byte in 66 ..< 70 { frame[byte] = 0 }
         }
         return frame
     }

@@ -69,7 +69,7 @@ final class ReassemblyBench {
             guard parsed.flags.contains(.isFragment) || parsed.fragmentHeaderOffset != 0 else { return .queued }
             switch reassembler.insert(packet, parsed, ingress: 0, now: now) {
             case .queued: return .queued
-            case .dropped(let reason): return .dropped(reason)
+            case .dropped(let reason), .untouched(let reason, _): return .dropped(reason)
             case .complete(let whole):
                 return .whole(
                     Array(UnsafeRawBufferPointer(start: whole.packet.start, count: whole.packet.length)),
