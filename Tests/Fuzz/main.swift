@@ -25,12 +25,12 @@ let seed = option("--seed").flatMap { UInt64($0) } ?? 1
 let rules = """
     table inet filter {
         set seen { type ipv4_addr; flags dynamic,timeout; timeout 10s; size 64; }
-        counter all { }
+        counter every { }
         chain pre { type filter hook prerouting priority raw; policy accept; udp dport 1025 notrack; ip dscp 1 ip dscp set 2; }
         chain input { type filter hook input priority filter; policy accept; ct state established,related counter accept; icmp type echo-request limit rate 5/second accept; }
         chain forward {
             type filter hook forward priority filter; policy drop;
-            counter name all
+            counter name every
             ct state vmap { established : accept, related : accept, invalid : jump odd }
             tcp flags syn tcp option maxseg size set rt mtu
             ip saddr 10.0.1.4 add @seen { ip saddr timeout 5s } counter

@@ -19,10 +19,10 @@ import Wire
         ("ip saddr 10.0.0.0/8 iifname lan0 meta length > 1000 drop", .length, "ip saddr 10.0.0.0/8 iifname \"lan0\""),
         ("ip ttl 1 drop", .timeToLive, ""), ("ether saddr 02:00:00:00:00:01 drop", .linkHeader, ""), ("meta mark set numgen inc mod 2", .numgen, ""),
         ("tcp option maxseg size set 1400", .tcpOption, ""), ("ip ttl set 9", .mangle, ""), ("meta hour 9-17 accept", .time, ""),
-        ("add @dynamic { ip saddr }", .dynamicSet, ""), ("ip saddr @timed drop", .timeoutSet, ""), ("ct bytes > 1000 drop", .connectionAccounting, ""),
+        ("add @changing { ip saddr }", .dynamicSet, ""), ("ip saddr @timed drop", .timeoutSet, ""), ("ct bytes > 1000 drop", .connectionAccounting, ""),
         ("ct state established,new quota 1 mbytes accept", .quota, "ct state established,new"), ("ct count over 3 drop", .connectionLimit, ""), ("jump deep", .limit, "tcp dport 9"),
     ]) func names(rule: String, reason: WalkRecord.Reason, traffic: String) throws {
-        let sets = " set dynamic { type ipv4_addr; flags dynamic; }\n set timed { type ipv4_addr; flags timeout; }\n chain deep { tcp dport 9 limit rate 1/second accept; }"
+        let sets = " set changing { type ipv4_addr; flags dynamic; }\n set timed { type ipv4_addr; flags timeout; }\n chain deep { tcp dport 9 limit rate 1/second accept; }"
         let found = try obstacles(rule, more: sets)
         #expect(found.map(\.reason) == [reason])
         #expect(found.first?.traffic == traffic)
