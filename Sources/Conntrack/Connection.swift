@@ -95,6 +95,8 @@ import Wire
 
     init() {}
 
+    /// Whether a helper or synproxy may change more of its packets than NAT does.
+    public var isReadBeyondPorts: Bool { helperState != Connection.none }
     @inlinable public var transportProtocol: UInt8 { original.transportProtocol }
     @inlinable public var tcpState: TCPState { TCPState(rawValue: window.state) ?? .none }
     @inlinable public func tuple(_ direction: ConnectionDirection) -> ConnectionTuple { direction == .original ? original : reply }

@@ -10,12 +10,14 @@ extension ConnectionTracker {
     public mutating func assignHelper(_ index: UInt32, _ helper: ConnectionHelper) {
         let connection = self.connection(index)
         guard !connection.pointee.isConfirmed, connection.pointee.helper == 0, helper.reads(connection.pointee.transportProtocol, connection.pointee.original.family) else { return }
-        guard let state = helpers.allocate() else {
-            statistics.helperPoolFull &+= 1
-            return
+        if connection.pointee.helperState == Connection.none {
+            guard let state = helpers.allocate() else {
+                statistics.helperPoolFull &+= 1
+                return
+            }
+            connection.pointee.helperState = state
         }
         connection.pointee.helper = helper.rawValue
-        connection.pointee.helperState = state
         connection.pointee.status.insert(.helper)
     }
 
@@ -69,7 +71,7 @@ extension ConnectionTracker {
     public mutating func help(_ packet: inout PacketBuffer, _ parsed: inout ParsedPacket, _ tracking: Tracking, now: Timestamp) -> DropReason {
         guard tracking.hasConnection, !tracking.isRelatedError else { return .none }
         let connection = pool + Int(tracking.connection)
-        guard connection.pointee.helper != 0, connection.pointee.helperState != Connection.none else { return .none }
+        guard connection.pointee.helperState != Connection.none else { return .none }
         // Before the helper: what it changes in this packet shifts only what follows.
         let isShifted = connection.pointee.status.contains(.sequenceAdjust)
         switch ConnectionHelper(rawValue: connection.pointee.helper) {
@@ -154,6 +156,11 @@ extension ConnectionTracker {
         }
         if connection.pointee.hasExpectations { expectations.removeAll(of: index, hash) }
         if connection.pointee.helper == ConnectionHelper.pptp.rawValue { endCalls(index) }
+    }
+
+    /// When the record itself is given back: a connection that a reset has ended may still have that packet to translate.
+    mutating func freeHelperState(_ index: UInt32) {
+        let connection = pool + Int(index)
         guard connection.pointee.helperState != Connection.none else { return }
         helpers.free(connection.pointee.helperState)
         connection.pointee.helperState = Connection.none

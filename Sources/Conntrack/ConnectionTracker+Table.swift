@@ -152,6 +152,7 @@ extension ConnectionTracker {
         unlinkBySource(index)
         releaseHelper(index)
         count -= 1
+        freeHelperState(index)
         pushFree(index)
     }
 
@@ -178,7 +179,9 @@ extension ConnectionTracker {
     public mutating func reclaim(upTo mark: UInt64) {
         let end = min(mark, announced)
         while reclaimed < end {
-            pushFree(limbo[Int(reclaimed % UInt64(slots))])
+            let index = limbo[Int(reclaimed % UInt64(slots))]
+            freeHelperState(index)
+            pushFree(index)
             reclaimed &+= 1
         }
     }

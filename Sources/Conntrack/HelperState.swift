@@ -77,7 +77,10 @@ struct HelperState {
     var replyLineCount: UInt8 = 0
     var call = PPTPCall()
     var sip = SIPDialogue()
+    var synproxy = SynproxyState()
     var next = Connection.none
+
+    static let synproxyOffset = MemoryLayout<HelperState>.offset(of: \HelperState.synproxy) ?? 0
 
     func begins(_ direction: ConnectionDirection, _ sequence: UInt32) -> Bool {
         let lines = direction == .original ? originalLines : replyLines
@@ -113,9 +116,9 @@ struct HelperState {
     func shift(_ direction: ConnectionDirection) -> SequenceShift { direction == .original ? original : reply }
 }
 
-/// Fixed pool of helper states.
+/// Fixed pool of helper states; the memory is reserved, not touched.
 struct HelperPool: ~Copyable {
-    static var capacity: Int { 4096 }
+    static var capacity: Int { 65_536 }
     let states: UnsafeMutablePointer<HelperState>
     private var freeHead = Connection.none
     private var touched = 0

@@ -23,8 +23,6 @@ public final class CompiledRuleset: @unchecked Sendable {
     public let flowtables: [(table: Int, name: String)]
     /// The ct helper, timeout and expectation objects that `ConntrackView.requestedHelper` and so on number.
     public let conntrackObjects: [(table: Int, name: String, kind: ObjectKind)]
-    /// Parameters of `synproxy` statements, by `PacketContext.synproxy`.
-    public let synproxies: [Synproxy]
     let rules: [CompiledRule]
     let sets: [SetPlan]
     let objectNumbers: [[ObjectKind: [String: UInt32]]]
@@ -53,7 +51,6 @@ public final class CompiledRuleset: @unchecked Sendable {
         diagnostics = compiler.diagnostics
         flowtables = compiler.flowtables
         conntrackObjects = compiler.conntrackObjects
-        synproxies = compiler.synproxies
         rules = compiler.rules
         sets = compiler.sets
         objectNumbers = compiler.objectNumbers

@@ -190,7 +190,8 @@ extension Compiler {
         case .quota: .quota
         case .limit: .limit
         case .ctHelper, .ctTimeout, .ctExpectation: .conntrackObject
-        case .synproxy, .secmark, .tunnel: nil
+        case .synproxy: .synproxy
+        case .secmark, .tunnel: nil
         }
     }
 

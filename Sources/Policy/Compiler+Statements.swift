@@ -53,10 +53,8 @@ extension Compiler {
         case .tproxy: neverMatches("tproxy", .ofAHost)
         case .synproxy(let synproxy):
             require(.conntrack)
-            tell(.warning, "synproxy is not answered here: what reaches this rule is dropped; use `ct state new` with a limit against floods")
             var instruction = Instruction(.synproxy)
-            instruction.x = UInt32(synproxies.count)
-            synproxies.append(synproxy)
+            instruction.x = Compiler.parameters(synproxy)
             emit(instruction)
         case .xtables(let kind, let name): neverMatches("xt \(kind) \(name)")
         }
@@ -231,8 +229,17 @@ extension Compiler {
         emit(instruction)
     }
 
+    private static func parameters(_ synproxy: Synproxy) -> UInt32 {
+        var options: UInt8 = 0
+        if synproxy.mss != nil { options |= 1 }
+        if synproxy.windowScale != nil { options |= 2 }
+        if synproxy.sackPermitted { options |= 4 }
+        if synproxy.timestamp { options |= 8 }
+        return SynproxyParameters(maximumSegmentSize: synproxy.mss ?? 0, windowScale: synproxy.windowScale ?? 0, options: options).rawValue
+    }
+
     private func useObject(_ kind: ObjectKind, _ name: Ruleset.Expression) {
-        if Compiler.change(kind) != nil { require(.conntrack) }
+        if Compiler.change(kind) != nil || kind == .synproxy { require(.conntrack) }
         switch name {
         case .objectName(let text):
             guard let number = objectNumbers[table][kind]?[text], let op = Compiler.opcode(kind) else { return neverMatches("\(kind.rawValue) \(text)") }
@@ -240,6 +247,7 @@ extension Compiler {
             instruction.x = number
             instruction.b = Compiler.change(kind)?.rawValue ?? 0
             emit(instruction)
+        case .map where kind == .synproxy: neverMatches("a map of synproxies")
         case .map(let key, let source, _):
             let length = load(key, at: 0)
             var instruction = Instruction(.objectMap)
@@ -285,8 +293,7 @@ extension Compiler {
                 number = UInt32(conntrackObjects.count)
                 conntrackObjects.append((self.table, object.name, object.value.kind))
             case .synproxy(let synproxy):
-                number = UInt32(synproxies.count)
-                synproxies.append(synproxy)
+                number = Compiler.parameters(synproxy)
             case .secmark, .tunnel: continue
             }
             objectNumbers[self.table][object.value.kind, default: [:]][object.name] = number

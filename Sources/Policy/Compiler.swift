@@ -79,7 +79,6 @@ final class Compiler {
     var chains: [CompiledChain] = []
     var logs: [Log] = []
     var flowtables: [(table: Int, name: String)] = []
-    var synproxies: [Synproxy] = []
     var conntrackObjects: [(table: Int, name: String, kind: ObjectKind)] = []
     /// What the ruleset says that is not done here, in its order: a warning, or an error where ignoring it would let through
     /// what the rule keeps out. At most one for a rule.

@@ -9,6 +9,8 @@ enum Ending: Equatable {
     case verdict(Verdict)
     /// It could not act: the rule breaks.
     case breaksRule
+    /// It does not concern this packet: the rule goes on.
+    case continuesRule
 }
 
 extension Program {
@@ -117,7 +119,7 @@ extension Program {
             let view = context.conntrack
             let isStream = view.transportProtocol == IPProtocol.tcp
             // Confirmed, established, no sequence adjustment, no helper, not dying, TCP neither opening nor closing.
-            guard view.hasConnection, view.state == ConntrackState.established, view.status & 8 != 0, view.status & 0x240 == 0, view.helperHigh == 0,
+            guard view.hasConnection, view.state == ConntrackState.established, view.status & 8 != 0, view.status & 0x2240 == 0,
                   isStream || view.transportProtocol == IPProtocol.udp, !context.parsed.flags.contains(.hasOptions),
                   !isStream || (view.status & 4 != 0 && context.parsed.tcpFlags & (TCPFlags.fin | TCPFlags.rst) == 0) else { return false }
             context.flowtable = pc.pointee.x
@@ -163,7 +165,10 @@ extension Program {
             return .verdict(pc.pointee.b == 1 ? .accept : .queue)
         case .synproxy:
             context.walk?.pointee.refuse(.synproxy, rule: pc.pointee.rule)
-            guard context.layer.isValid, context.layer.transportProtocol == IPProtocol.tcp, context.layer.fragmentOffset == 0 else { return .breaksRule }
+            let layer = context.layer
+            guard layer.isValid, layer.transportProtocol == IPProtocol.tcp, layer.fragmentOffset == 0 else { return .breaksRule }
+            guard layer.offset &+ 20 <= layer.end else { return .verdict(.drop) }
+            guard context.packet.load8(layer.offset &+ 13) & (TCPFlags.syn | TCPFlags.ack) != 0 else { return .continuesRule }
             context.synproxy = pc.pointee.x
             return .verdict(.stolen)
         default: return .breaksRule

@@ -136,11 +136,13 @@ extension Program {
             case .duplicate, .flowAdd:
                 passes = requestCopy(pc, &context)
             case .reject, .nat, .forward, .queue, .tproxy, .synproxy:
-                if case .verdict(let verdict) = finish(pc, &context) {
+                switch finish(pc, &context) {
+                case .verdict(let verdict):
                     context.decidingRule = pc.pointee.rule
                     return verdict
+                case .breaksRule: passes = false
+                case .continuesRule: passes = true
                 }
-                passes = false
             }
             pc = passes ? pc + 1 : instructions + Int(pc.pointee.next)
         }

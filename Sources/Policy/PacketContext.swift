@@ -43,7 +43,7 @@ public struct PacketContext {
     public var duplicate = ForwardRequest()
     /// `flow add`: number of the flowtable, `UInt32.max` for none.
     public var flowtable: UInt32 = UInt32.max
-    /// `synproxy`, with `Verdict.stolen`: number of the statement's parameters.
+    /// `synproxy`, with `Verdict.stolen`: `SynproxyParameters`; `UInt32.max` for none.
     public var synproxy: UInt32 = UInt32.max
     /// A statement changed bytes of the packet since the caller last cleared this.
     public var mangled = false

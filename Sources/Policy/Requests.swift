@@ -58,6 +58,19 @@ import Wire
     @inlinable public init() {}
 }
 
+/// `synproxy`, packed: what the server would say in its SYN+ACK.
+public struct SynproxyParameters: RawRepresentable, Sendable {
+    public var rawValue: UInt32
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+    /// - Parameter options: Linux's `NF_SYNPROXY_OPT_*`: MSS 1, window scale 2, SACK permitted 4, time stamp 8.
+    init(maximumSegmentSize: UInt16, windowScale: UInt8, options: UInt8) {
+        rawValue = UInt32(maximumSegmentSize) | UInt32(windowScale) << 16 | UInt32(options) << 24
+    }
+    public var maximumSegmentSize: UInt16 { UInt16(truncatingIfNeeded: rawValue) }
+    public var windowScale: UInt8 { UInt8(truncatingIfNeeded: rawValue >> 16) }
+    public var options: UInt8 { UInt8(truncatingIfNeeded: rawValue >> 24) }
+}
+
 /// `fwd to`, `dup to`, `tproxy`.
 @frozen public struct ForwardRequest: Sendable {
     /// Place in the interface list; `PacketContext.noInterface` if the route decides.

@@ -35,7 +35,7 @@ extension SlowPath {
                 guard transit.arrivalTCPFlags & (TCPFlags.syn | TCPFlags.fin | TCPFlags.rst) == 0 else { return nil }
                 flow.guard.checksTCPWindow = !settings.isTCPLiberal
             }
-            guard connection.pointee.helper == 0 else { return nil }
+            guard !connection.pointee.isReadBeyondPorts else { return nil }
             // Tunnels of PPTP differ by call ID, which the cache's key does not have.
             guard key.transportProtocol != IPProtocol.gre || connection.pointee.original.destinationPort == 0 else { return nil }
             flow.guard.checksTransportChecksum = settings.verifiesChecksums

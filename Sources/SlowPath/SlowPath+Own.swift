@@ -9,13 +9,15 @@ import Wire
 extension SlowPath {
     /// Sends a packet that was built in the outbox because of `cause`. `attached` is the connection that it belongs to
     /// without asking conntrack (nf_ct_attach: what a reject rule sends is related to what it refused). Linux routes an ICMP
-    /// error about a passing packet before it knows the error's source: `isSourceOpen`.
-    mutating func sendOwn(_ packet: PacketBuffer, _ cause: borrowing Transit, attached: Tracking = .unseen, isSourceOpen: Bool = false) {
+    /// error about a passing packet before it knows the error's source: `isSourceOpen`. `beginsSynproxy`: the connection that it
+    /// begins is synproxy's.
+    mutating func sendOwn(_ packet: PacketBuffer, _ cause: borrowing Transit, attached: Tracking = .unseen, isSourceOpen: Bool = false, beginsSynproxy: Bool = false) {
         guard depth == 0 else { return }
         depth += 1
         defer { depth -= 1 }
         var own = Transit(packet: packet, ingress: Transit.noPort, now: cause.context.now, isInPlace: false)
         prepare(&own.context, records: false)
+        own.beginsSynproxy = beginsSynproxy
         let disposition = sendOwn(&own, near: cause.ingress, attached: attached, isSourceOpen: isSourceOpen)
         if disposition == .forwarded { statistics.answered &+= 1 }
         finish(disposition, own)
@@ -114,6 +116,7 @@ extension SlowPath {
 
     /// `fwd to`: the packet leaves by the named device, past everything else.
     mutating func steal(_ transit: borrowing Transit) -> Disposition {
+        if transit.context.synproxy != UInt32.max { return answerSynproxy(transit) }
         guard let room = outbox.copy(transit.context.packet) else { return .dropped(.noBuffer) }
         emit(room, transit.context.forward, transit)
         return .delivered

@@ -18,6 +18,9 @@ extension SlowPath {
         transit.tracking = tracker.pointee.track(transit.packet, transit.parsed, zone: zone, verifiesChecksum: !transit.isOwn, now: transit.now)
         transit.wasJudged = true
         guard transit.tracking.dropReason == .none else { return .dropped(transit.tracking.dropReason) }
+        if transit.beginsSynproxy, transit.tracking.hasConnection, transit.tracking.state == .new, !tracker.pointee.beginSynproxy(transit.tracking.connection) {
+            return .dropped(.connectionTableFull)
+        }
         refreshView(&transit)
         // A FIN, RST or SYN took the connection out of ESTABLISHED: its cached directions end here.
         if transit.tracking.hasConnection { withdrawIfClosing(transit.tracking.connection) }
@@ -27,6 +30,7 @@ extension SlowPath {
     /// The end of the postrouting or input hook: a new connection becomes visible to others.
     mutating func confirm(_ transit: inout Transit) -> Disposition? {
         guard transit.tracking.hasConnection, !transit.tracking.isRelatedError else { return nil }
+        if let ended = translateHandshake(&transit) { return ended }
         let refusal = tracker.pointee.help(&transit.context.packet, &transit.context.parsed, transit.tracking, now: transit.now)
         guard refusal == .none else { return .dropped(refusal) }
         let reason = tracker.pointee.confirm(&transit.tracking, now: transit.now)

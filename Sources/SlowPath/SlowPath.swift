@@ -68,6 +68,7 @@ public struct SlowPath: ~Copyable {
     var inPlacePort: PortIndex = 0
     var isInPlaceUsed = false
     var random: SplitMix64
+    let cookies: SYNCookies
     /// Depth of own packets that cause own packets.
     var depth = 0
 
@@ -103,6 +104,7 @@ public struct SlowPath: ~Copyable {
         log.initialize(to: LogRing(capacity: settings.logRecords))
         inPlace = PacketBuffer(start: UnsafeMutableRawPointer(walk), length: 0)
         random = SplitMix64(seed: settings.seed)
+        cookies = SYNCookies(seed: settings.seed)
         conntrackObjects.load(ruleset, into: self.tracker)
         watchPorts()
     }

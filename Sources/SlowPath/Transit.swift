@@ -41,6 +41,8 @@ struct Transit {
     /// Conntrack has looked at the packet. If it found no connection, the flow's next packet may be judged otherwise, even
     /// where a rule then made this one untracked.
     var wasJudged = false
+    /// The connection that this packet begins is synproxy's.
+    var beginsSynproxy = false
     /// The ruleset asked for the packet not to be tracked (`notrack`).
     var isUntracked = false
 

@@ -62,10 +62,18 @@ import Wire
         #expect(marks == [10, 11, 12, 10, 11])
     }
 
-    @Test func synproxySaysThatItDoesNotAnswer() {
-        let loaded = RulesetValue().applying(text: "table ip t { chain c { type filter hook forward priority 0; tcp dport 80 synproxy mss 1460; }; }", name: "fw")
-        let warnings = compile(loaded.value).warnings
-        #expect(warnings.count == 1 && warnings[0].hasPrefix("fw:1:") && warnings[0].contains("synproxy is not answered here"))
+    @Test func synproxyTakesSegmentsWithSYNOrACK() {
+        let text = "table ip t { chain c { type filter hook forward priority 0; tcp dport 80 synproxy mss 1460 wscale 7 sack-perm; meta mark set 1; }; }"
+        let loaded = RulesetValue().applying(text: text, name: "fw")
+        let compiled = compile(loaded.value)
+        #expect(compiled.warnings.isEmpty)
+        for (flags, isTaken) in [(TCPFlags.syn, true), (TCPFlags.ack, true), (TCPFlags.fin | TCPFlags.ack, true), (TCPFlags.rst, false), (0, false)] {
+            var context = Frame.tcp(flags: flags).context()
+            #expect((compiled.run(&context) == .stolen) == isTaken && context.mark == (isTaken ? 0 : 1))
+            guard isTaken else { continue }
+            let parameters = SynproxyParameters(rawValue: context.synproxy)
+            #expect(parameters.maximumSegmentSize == 1460 && parameters.windowScale == 7 && parameters.options == 7)
+        }
     }
 
     @Test func aLongNumberLeavesItsLeadingBytesInAShortField() {
