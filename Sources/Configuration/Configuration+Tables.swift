@@ -9,6 +9,8 @@ extension Configuration {
         public var mode = FlowCacheMode.transparent
         /// Entries; a flow takes two, one a direction.
         public var entries = 524_288
+        /// Entries that the table takes at the start; it grows with its use up to `entries`. 0: all of them.
+        public var initialEntries = 0
         public init() {}
     }
 

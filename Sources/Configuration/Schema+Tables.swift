@@ -4,7 +4,11 @@ private let seconds = 1...31_536_000
 
 extension Schema where Section == Configuration.FlowCache {
     static var flowCache: Schema {
-        Schema(settings: [.choice("mode", \.mode), .integer("entries", \.entries, 1024...134_217_728)])
+        Schema(settings: [
+            .choice("mode", \.mode),
+            .integer("entries", \.entries, 1024...134_217_728),
+            .integer("initial-entries", \.initialEntries, 0...134_217_728),
+        ])
     }
 }
 

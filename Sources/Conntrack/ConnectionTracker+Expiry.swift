@@ -5,6 +5,19 @@
 import Wire
 
 extension ConnectionTracker {
+    /// Names the connections whose timeout has passed and that the next `expire` with the same arguments would give up for it: what is
+    /// known elsewhere of their last packets can still be noted.
+    public func forEachDue(now: Timestamp, budget: Int, _ body: (UInt32) -> Void) {
+        var position = sweepPosition
+        for _ in 0..<min(max(budget, 0), touched) {
+            if position >= touched { position = 0 }
+            let connection = pool + position
+            if connection.pointee.deadline <= now, connection.pointee.generation != 0, connection.pointee.status.contains(.confirmed),
+               !connection.pointee.status.contains(.dying) { body(UInt32(position)) }
+            position += 1
+        }
+    }
+
     /// Visits the next `budget` slots and gives up what has expired, and what no `confirm` or `release` ever came for.
     /// - Returns: the number of connections given up; they come out of `takeRetired`.
     @discardableResult

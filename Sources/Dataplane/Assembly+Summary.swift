@@ -56,9 +56,10 @@ extension Assembly {
         report.mode = configuration.flowCache.mode.rawValue
         let cache = path.pointee.flows.pointee.statistics
         report.entries = UInt64(cache.ipv4Entries + cache.ipv6Entries)
-        report.capacity = UInt64(configuration.flowCache.entries * 3 / 2)
+        report.capacity = UInt64(cache.ipv4Capacity + cache.ipv6Capacity)
         report.inserted = cache.inserted
         report.removed = cache.removed
+        report.resizes = cache.resizes
         report.softwareHits = statistics.reduce(0) { $0 + $1.value(.hits) }
         report.hardwareHits = carried
         let slow = path.pointee.statistics.establishedPackets

@@ -39,6 +39,7 @@ final class Assembly {
     private let trackerMemory: HugeMemory
     private let rings: [WorkerRings]
     let quiescence: SharedQuiescence?
+    private let tables = FlowTableMemories(node: -1)
 
     /// Keeps a worker's rings, which an array cannot.
     private final class WorkerRings {
@@ -67,7 +68,10 @@ final class Assembly {
         let tracker = ConnectionTracker(configuration: tracking, memory: trackerMemory.base, seed: seed)
         let records = ConnectionRecords(base: tracker.poolBase, stride: ConnectionTracker.stride)
 
-        let cached = FlowCacheConfiguration(ipv4Capacity: configuration.flowCache.entries, ipv6Capacity: configuration.flowCache.entries / 2, seed: seed &+ 1)
+        let entries = configuration.flowCache.entries
+        let initial = configuration.flowCache.initialEntries == 0 ? entries : min(entries, configuration.flowCache.initialEntries)
+        let cached = FlowCacheConfiguration(
+            ipv4Capacity: initial, ipv6Capacity: initial / 2, seed: seed &+ 1, ipv4Maximum: entries, ipv6Maximum: entries / 2)
         flowMemory = HugeMemory(byteCount: FlowCache.memoryRequired(cached))
         let flows = FlowCache(memory: flowMemory.base, configuration: cached)
         let reader = flows.reader
@@ -106,7 +110,7 @@ final class Assembly {
         core = .allocate(capacity: 1)
         core.initialize(to: SlowPathCore(
             path: path, rings: rings.map { $0.rings.handle }, allocator: pool.allocator, quiescence: quiescence?.state.handle, offload: offloadLink,
-            mailbox: mailbox, flowSlots: configuration.flowCache.entries * 3 / 2))
+            mailbox: mailbox, tables: tables))
     }
 
     /// Ends everything; no thread runs any part any more, and the ports are stopped. Returns the packets left in rings.
@@ -121,6 +125,7 @@ final class Assembly {
         let left = rings.reduce(0) { $0 + $1.rings.drainAndFree() }
         path.deinitialize(count: 1)
         path.deallocate()
+        tables.close()
         return left
     }
 

@@ -38,10 +38,6 @@ public final class SlowPathMailbox: Sendable {
 public struct SlowPathCore: ~Copyable {
     /// How often the clockwork runs, ns.
     static var period: UInt64 { 10_000_000 }
-    /// In how many periods the flow cache is swept once, if it is small; and the most slots of one period: a table of 16 million
-    /// entries is swept in five seconds, at a few percent of the core.
-    static var sweepSteps: Int { 10 }
-    static var largestSweep: Int { 32_768 }
     static var packetsPerRound: Int { 64 }
 
     public let path: UnsafeMutablePointer<SlowPath>
@@ -50,7 +46,10 @@ public struct SlowPathCore: ~Copyable {
     let quiescence: QuiescentState.Handle?
     let offload: OffloadLink?
     let mailbox: SlowPathMailbox
-    let sweepBudget: Int
+    let tables: FlowTableMemories
+    var upkeep = FlowTableUpkeep()
+    /// Workers are threads of their own; otherwise one thread does everything.
+    var isThreaded: Bool { quiescence != nil }
     private let burst: UnsafeMutablePointer<OpaquePointer?>
     private let anticipations: UnsafeMutablePointer<TrackerAnticipation>
     private var nextPeriod: Timestamp = 0
@@ -58,14 +57,14 @@ public struct SlowPathCore: ~Copyable {
     private var isGraceOpen = false
 
     public init(path: UnsafeMutablePointer<SlowPath>, rings: [PuntRings.Handle], allocator: PacketAllocator,
-                quiescence: QuiescentState.Handle?, offload: OffloadLink?, mailbox: SlowPathMailbox, flowSlots: Int) {
+                quiescence: QuiescentState.Handle?, offload: OffloadLink?, mailbox: SlowPathMailbox, tables: FlowTableMemories) {
         self.path = path
         self.rings = rings
         self.allocator = allocator
         self.quiescence = quiescence
         self.offload = offload
         self.mailbox = mailbox
-        sweepBudget = max(1024, min(Self.largestSweep, (flowSlots + Self.sweepSteps - 1) / Self.sweepSteps))
+        self.tables = tables
         burst = .allocate(capacity: Self.packetsPerRound)
         burst.initialize(repeating: nil, count: Self.packetsPerRound)
         anticipations = .allocate(capacity: Self.packetsPerRound)
@@ -94,7 +93,9 @@ public struct SlowPathCore: ~Copyable {
             task(&self)
             handled += 1
         }
+        if advanceResize(now: now) { handled += 1 }
         advanceGracePeriod(now: now)
+        sweepFlowTable(now: now)
         if now >= nextPeriod { runClockwork(now: now) }
         return handled
     }
@@ -158,7 +159,7 @@ public struct SlowPathCore: ~Copyable {
 
     private mutating func runClockwork(now: Timestamp) {
         nextPeriod = now &+ Self.period
-        _ = path.pointee.sweepFlows(budget: sweepBudget, now: now)
+        considerResize(now: now)
         path.pointee.runTimers(now: now)
         sendOutbox(worker: 0)
         offload?.offerBusyFlows(path, now: now)

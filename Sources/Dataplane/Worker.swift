@@ -98,7 +98,7 @@ public struct Worker: ~Copyable {
 
     public let statistics: WorkerStatistics
     let index: Int
-    let reader: FlowCacheReader
+    var reader: FlowCacheReader
     let connections: ConnectionRecords
     let rings: PuntRings.Handle
     let quiescence: QuiescentState.Handle?
@@ -207,6 +207,8 @@ public struct Worker: ~Copyable {
     /// taken from the slow path. 0 is an idle round.
     @inline(never)
     public mutating func runOnce(tick: UInt32) -> Int {
+        // Without others to wait for it, the cache may have been resized between two rounds.
+        if quiescence == nil { reader.refresh() }
         var handled = 0
         var place = 0
         while place < inputCount {
@@ -236,7 +238,10 @@ public struct Worker: ~Copyable {
     private mutating func reportQuiescence(tick: UInt32) {
         if isUnderWay { finish(tick: tick) }
         // Here the worker holds no pointer into the flow cache.
-        quiescence?.quiescent(reader: index)
+        guard let quiescence else { return }
+        quiescence.quiescent(reader: index)
+        // After the report, never before (FlowCacheReader+Refresh.swift).
+        reader.refresh()
     }
 
     /// Receives a burst of one queue and brings it half way; ends the one before it.

@@ -157,6 +157,9 @@ struct FlowActionTable {
         return index
     }
 
+    /// One reference more to an action that is in use.
+    mutating func retain(index: UInt32) { bookkeeping[Int(index)].references += 1 }
+
     /// Gives one reference back; only for entries that no reader can hold any more.
     mutating func release(_ index: UInt32) {
         bookkeeping[Int(index)].references -= 1

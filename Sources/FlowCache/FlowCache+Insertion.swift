@@ -17,65 +17,102 @@ extension FlowCache {
             events.refusedUnsupported += 1
             return nil
         }
-        var table = key.isIPv6 ? ipv6 : ipv4
-        let handle = insert(description, key, &table, now)
-        if key.isIPv6 { ipv6 = table } else { ipv4 = table }
-        return handle
-    }
-
-    private mutating func insert(_ description: FlowDescription, _ key: PackedFlowKey, _ table: inout FlowTable, _ now: Timestamp) -> FlowHandle? {
-        let rewrite = FlowEntryRewrite(description, key: key)
-        guard let rewrite else {
+        guard let rewrite = FlowEntryRewrite(description, key: key) else {
             events.refusedUnsupported += 1
             return nil
         }
-        guard let action = actionTable.retain(FlowAction(description, rewritesTransport: rewrite.changesTransport)) else {
-            events.refusedActionTableFull += 1
-            return nil
+        var family = key.isIPv6 ? ipv6 : ipv4
+        let handle = insert(description, rewrite, &family, now)
+        if key.isIPv6 { ipv6 = family } else { ipv4 = family }
+        return handle
+    }
+
+    private enum Placement {
+        case published(Int), replaced(Int), confirmed(Int), tableFull, actionTableFull
+
+        var slot: Int? {
+            switch self {
+            case .published(let slot), .replaced(let slot), .confirmed(let slot): slot
+            case .tableFull, .actionTableFull: nil
+            }
         }
-        let hash = seeds.hash(key)
-        let family: UInt32 = key.isIPv6 ? 1 << 31 : 0
-        let existing = table.view.find(key, hash: hash)
+        var isConfirmed: Bool { if case .confirmed = self { true } else { false } }
+    }
+
+    private mutating func insert(_ description: FlowDescription, _ rewrite: FlowEntryRewrite, _ family: inout FlowTableFamily, _ now: Timestamp) -> FlowHandle? {
+        let hash = seeds.hash(rewrite.key)
+        // A flow that only the table being filled has stays there alone: who refers to it has one name for it.
+        let before = family.phase == .copying ? family.find(rewrite.key, hash: hash) : nil
+        if let before, before.isOther { return count(place(description, rewrite, hash, &family.other, now)).map { family.other.handle($0) } }
+        let here = place(description, rewrite, hash, &family.current, now)
+        switch family.phase {
+        case .settled: break
+        case .leaving, .draining:
+            // Readers of the old table act on the old verdict no longer.
+            if !here.isConfirmed, here.slot != nil { family.retireOther(rewrite.key, hash: hash) }
+        case .copying:
+            let isCopied = family.other.view.find(rewrite.key, hash: hash) >= 0
+            guard let slot = here.slot else {
+                if before == nil { return count(place(description, rewrite, hash, &family.other, now)).map { family.other.handle($0) } }
+                break
+            }
+            if here.isConfirmed {
+                // What is not copied yet will be.
+                if isCopied { _ = place(description, rewrite, hash, &family.other, now) }
+            } else if place(description, rewrite, hash, &family.other, now).slot != nil {
+                family.current.records[slot].hasHeir = true
+            } else {
+                // What the other table has of it, if anything, is an older verdict.
+                family.retireOther(rewrite.key, hash: hash)
+            }
+        }
+        return count(here).map { family.current.handle($0) }
+    }
+
+    private mutating func count(_ placement: Placement) -> Int? {
+        switch placement {
+        case .published: events.inserted += 1
+        case .replaced: events.replaced += 1
+        case .confirmed: events.refreshed += 1
+        case .tableFull: events.refusedTableFull += 1
+        case .actionTableFull: events.refusedActionTableFull += 1
+        }
+        return placement.slot
+    }
+
+    private mutating func place(
+        _ description: FlowDescription, _ rewrite: FlowEntryRewrite, _ hash: UInt64, _ table: inout FlowTable, _ now: Timestamp
+    ) -> Placement {
+        guard let action = actionTable.retain(FlowAction(description, rewritesTransport: rewrite.changesTransport)) else { return .actionTableFull }
+        let existing = table.view.find(rewrite.key, hash: hash)
         if existing >= 0 && table.records[existing].creditList == description.creditList
             && rewrite.isHeld(by: table.view.entry(slot: existing), action: action, connection: description.connection) {
             // Release, pairs with nothing that matters: a worker that reads the older value takes the slow path once more.
             table.generation(existing).pointee.store(generation, ordering: .releasing)
             actionTable.release(action)
-            events.refreshed += 1
-            return FlowHandle(slot: UInt32(existing) | family, generation: table.records[existing].generation)
+            return .confirmed(existing)
         }
         guard table.count < table.capacity || existing >= 0, let place = table.freeSlot(for: hash) else {
             actionTable.release(action)
-            events.refusedTableFull += 1
-            return nil
+            return .tableFull
         }
         rewrite.write(
             to: table.view.entry(slot: place.slot), action: action, connection: description.connection, generation: generation,
             tick: FlowCache.tick(now))
         table.records[place.slot].creditList = description.creditList
         table.records[place.slot].sweptPackets = 0
-        table.records[place.slot].sweptBytes = 0
+        table.records[place.slot].sweptBytesAndHeir = 0
         table.publish(slot: place.slot, level: place.level, hash: hash)
-        if existing >= 0 {
-            table.retire(slot: existing, hash: hash)
-            events.replaced += 1
-        } else {
-            events.inserted += 1
-        }
-        return FlowHandle(slot: UInt32(place.slot) | family, generation: table.records[place.slot].generation)
+        if existing < 0 { return .published(place.slot) }
+        table.retire(slot: existing, hash: hash)
+        return .replaced(place.slot)
     }
 
     /// Withdraws an entry: no worker that starts a burst after this finds it. Its last counts come from `endGracePeriod`.
     /// False if `handle` is not of a visible entry.
     @discardableResult
     public mutating func remove(_ handle: FlowHandle) -> Bool {
-        guard isLive(handle) else { return false }
-        let slot = Int(handle.slot & 0x7fff_ffff)
-        if handle.isIPv6 {
-            ipv6.retire(slot: slot, hash: seeds.hash(ipv6.key(slot)))
-        } else {
-            ipv4.retire(slot: slot, hash: seeds.hash(ipv4.key(slot)))
-        }
+        guard handle.isIPv6 ? ipv6.retire(handle, seeds) : ipv4.retire(handle, seeds) else { return false }
         events.removed += 1
         return true
     }

@@ -17,10 +17,12 @@ public struct FlowRecord {
     public let lastUsed: Timestamp
     /// The entry's generation is older than the cache's: its flow has sent no packet since `invalidateAll`.
     public let isStale: Bool
+    /// The credit list is this entry's to give back when it is reclaimed; false if a copy of the entry took that over.
+    public let holdsCredits: Bool
     let table: FlowTable
     let actions: UnsafePointer<FlowAction>
 
-    private var slot: Int { Int(handle.slot & 0x7fff_ffff) }
+    private var slot: Int { handle.place }
 
     /// 0 original, 1 reply.
     public var direction: UInt8 { actions[Int(table.action(slot))].flags & FlowAction.Flag.isReply }
@@ -88,34 +90,38 @@ extension FlowCache {
         return age <= 0 ? now : (nowTick &- UInt64(age)) << tickShift
     }
 
-    private func record(_ table: FlowTable, _ slot: Int, now: Timestamp) -> FlowRecord {
+    func record(_ table: FlowTable, _ slot: Int, now: Timestamp) -> FlowRecord {
         let (lastUsed, packets, bytes) = table.counters(slot)
         let kept = table.records[slot]
         return FlowRecord(
-            handle: FlowHandle(slot: UInt32(slot) | (table.isIPv6 ? 1 << 31 : 0), generation: kept.generation),
-            creditList: kept.creditList, connection: table.connection(slot), packets: UInt64(packets &- kept.sweptPackets),
+            handle: table.handle(slot), creditList: kept.creditList, connection: table.connection(slot), packets: UInt64(packets &- kept.sweptPackets),
             bytes: bytes &- kept.sweptBytes, lastUsed: FlowCache.timestamp(tick: lastUsed, now: now),
-            isStale: table.generation(slot).pointee.load(ordering: .relaxed) != generation, table: table, actions: reader.actions)
+            isStale: table.generation(slot).pointee.load(ordering: .relaxed) != generation, holdsCredits: !kept.hasHeir, table: table,
+            actions: reader.actions)
     }
 
     private func markReported(_ table: FlowTable, _ record: FlowRecord) {
-        let slot = Int(record.handle.slot & 0x7fff_ffff)
+        let slot = record.handle.place
         table.records[slot].sweptPackets &+= UInt32(truncatingIfNeeded: record.packets)
         table.records[slot].sweptBytes &+= record.bytes
     }
 
     /// What is known of a visible entry, without taking its counts as reported; nil if `handle` is not of one.
     public func inspect(_ handle: FlowHandle, now: Timestamp) -> FlowRecord? {
-        guard isLive(handle) else { return nil }
-        return record(table(handle), Int(handle.slot & 0x7fff_ffff), now: now)
+        guard let handle = current(handle) else { return nil }
+        let family = handle.isIPv6 ? ipv6 : ipv4
+        return record(handle.isAlternate == family.current.isAlternate ? family.current : family.other, handle.place, now: now)
     }
 
     /// Takes what one entry counted since its last report; nil if `handle` is not of a visible entry.
     public mutating func report(_ handle: FlowHandle, now: Timestamp) -> FlowRecord? {
         guard let record = inspect(handle, now: now) else { return nil }
-        markReported(table(handle), record)
+        markReported(record.table, record)
         return record
     }
+
+    /// Slots that a sweep visits to come round.
+    public var slotCount: Int { (ipv4.current.count == 0 ? 0 : ipv4.current.slotCount) + (ipv6.current.count == 0 ? 0 : ipv6.current.slotCount) }
 
     /// Visits up to `budget` slots from `cursor` on, reporting each visible entry once; removes those for which `body` returns
     /// false. Returns true when it has come round the whole table. A packet count wraps at 2^32 between two reports.
@@ -123,7 +129,7 @@ extension FlowCache {
     public mutating func sweep(_ cursor: inout FlowSweepCursor, budget: Int, now: Timestamp, _ body: (FlowRecord) -> Bool) -> Bool {
         var left = budget
         while left > 0 {
-            let table = cursor.isIPv6 ? ipv6 : ipv4
+            let table = cursor.isIPv6 ? ipv6.current : ipv4.current
             if table.count == 0 { cursor.slot = table.slotCount }
             while left > 0 && cursor.slot < table.slotCount {
                 let slot = cursor.slot
@@ -142,30 +148,57 @@ extension FlowCache {
         return false
     }
 
-    /// Sweeps the whole table at once.
+    /// Sweeps everything at once.
     public mutating func sweep(now: Timestamp, _ body: (FlowRecord) -> Bool) {
+        // What was counted in a table that is being left is to be drained; its entries' fate is decided where their heirs are.
+        for family in [ipv4, ipv6] where family.phase == .leaving || family.phase == .draining {
+            for slot in 0..<family.other.slotCount where family.other.isLive(slot) {
+                let record = record(family.other, slot, now: now)
+                markReported(family.other, record)
+                _ = body(record)
+            }
+        }
         var cursor = FlowSweepCursor()
         while !sweep(&cursor, budget: .max, now: now, body) {}
     }
 
-    /// True if there is something to reclaim and no grace period is under way: the caller now asks every worker for a
+    /// True if there is something to wait for and no grace period is under way: the caller now asks every worker for a
     /// quiescent state (after this call returned), and calls `endGracePeriod` when all have passed one.
     public mutating func beginGracePeriod() -> Bool {
-        guard ipv4.waitingCount == 0 && ipv6.waitingCount == 0 else { return false }
-        guard ipv4.openCount > 0 || ipv6.openCount > 0 else { return false }
-        ipv4.closeRetired()
-        ipv6.closeRetired()
+        guard ipv4.waitingCount == 0 && ipv6.waitingCount == 0 && !ipv4.isCovered && !ipv6.isCovered else { return false }
+        guard ipv4.hasToWait || ipv6.hasToWait else { return false }
+        ipv4.beginGracePeriod()
+        ipv6.beginGracePeriod()
         return true
     }
 
     /// Reclaims what `beginGracePeriod` set aside, reporting what each entry counted until its end.
     public mutating func endGracePeriod(now: Timestamp, _ body: (FlowRecord) -> Void) {
-        var table = ipv4
-        reclaim(&table, now: now, body)
-        ipv4 = table
-        table = ipv6
-        reclaim(&table, now: now, body)
-        ipv6 = table
+        var family = ipv4
+        endGracePeriod(&family, now: now, body)
+        ipv4 = family
+        family = ipv6
+        endGracePeriod(&family, now: now, body)
+        ipv6 = family
+    }
+
+    private mutating func endGracePeriod(_ family: inout FlowTableFamily, now: Timestamp, _ body: (FlowRecord) -> Void) {
+        // The table that is left first, or the one that will be: its entries' heirs hold the credit lists.
+        if family.phase == .copying {
+            reclaim(&family.current, now: now, body)
+            reclaim(&family.other, now: now, body)
+            return
+        }
+        if family.isResizing { reclaim(&family.other, now: now, body) }
+        if family.phase == .leaving && family.isCovered {
+            // No reader knows the old table any more: what was withdrawn there since needs no other grace period.
+            family.other.closeRetired()
+            reclaim(&family.other, now: now, body)
+            family.isCovered = false
+            family.phase = .draining
+            family.cursor = 0
+        }
+        reclaim(&family.current, now: now, body)
     }
 
     private mutating func reclaim(_ table: inout FlowTable, now: Timestamp, _ body: (FlowRecord) -> Void) {
@@ -173,10 +206,14 @@ extension FlowCache {
             let slot = Int(table.waitingHead)
             table.waitingHead = table.records[slot].next
             table.waitingCount -= 1
-            body(record(table, slot, now: now))
-            actionTable.release(table.action(slot))
-            table.takeBack(slot: slot)
-            events.reclaimed += 1
+            reclaim(table, slot, now: now, body)
         }
+    }
+
+    mutating func reclaim(_ table: FlowTable, _ slot: Int, now: Timestamp, _ body: (FlowRecord) -> Void) {
+        body(record(table, slot, now: now))
+        actionTable.release(table.action(slot))
+        table.takeBack(slot: slot)
+        events.reclaimed += 1
     }
 }

@@ -14,16 +14,21 @@ import Wire
     public var actionCapacity: Int
     /// Boot secret for the hash.
     public var seed: UInt64
-    public init(ipv4Capacity: Int, ipv6Capacity: Int, actionCapacity: Int = 1 << 16, seed: UInt64) {
+    /// Sizes that `FlowCache.wantedResize` may ask for; as large as the first ones if the tables are not to grow.
+    public var ipv4Maximum: Int
+    public var ipv6Maximum: Int
+    public init(ipv4Capacity: Int, ipv6Capacity: Int, actionCapacity: Int = 1 << 16, seed: UInt64, ipv4Maximum: Int = 0, ipv6Maximum: Int = 0) {
         self.ipv4Capacity = max(0, min(ipv4Capacity, 1 << 28))
         self.ipv6Capacity = max(0, min(ipv6Capacity, 1 << 28))
+        self.ipv4Maximum = max(self.ipv4Capacity, min(ipv4Maximum, 1 << 28))
+        self.ipv6Maximum = max(self.ipv6Capacity, min(ipv6Maximum, 1 << 28))
         self.actionCapacity = max(1, min(actionCapacity, 1 << 24))
         self.seed = seed
     }
 }
 
-/// A cached direction of a flow. Bit 31 of `slot` is the family (1 for IPv6), the rest its place in the table; `generation`
-/// tells apart the tenants that a slot has in turn.
+/// A cached direction of a flow. Bit 31 of `slot` is the family (1 for IPv6), bit 30 which of a resize's tables it is in, the rest
+/// its place there; `generation`, never 0, tells apart the tenants that a slot has in turn.
 @frozen public struct FlowHandle: Hashable, Sendable {
     public var slot: UInt32
     public var generation: UInt32
@@ -32,6 +37,8 @@ import Wire
         self.generation = generation
     }
     @inlinable public var isIPv6: Bool { slot >> 31 != 0 }
+    var isAlternate: Bool { slot & FlowTable.alternateBit != 0 }
+    var place: Int { Int(slot & 0x3fff_ffff) }
 }
 
 /// Counted events of the writer, and sizes now.
@@ -52,8 +59,15 @@ public struct FlowCacheStatistics: Sendable {
     /// Removed, not yet reclaimed.
     public var retiredEntries = 0
     public var actions = 0
-    /// Bytes of table memory, all of it allocated at the start.
+    /// Bytes of table memory.
     public var memoryBytes = 0
+    /// Entries that the tables of now take at least.
+    public var ipv4Capacity = 0
+    public var ipv6Capacity = 0
+    /// Resizes that came to their end.
+    public var resizes: UInt64 = 0
+    /// Entries copied by resizes.
+    public var copied: UInt64 = 0
     public init() {}
 }
 
@@ -63,55 +77,54 @@ public struct FlowCache: ~Copyable {
     /// The coarse clock that workers stamp entries with.
     @inlinable public static func tick(_ now: Timestamp) -> UInt32 { UInt32(truncatingIfNeeded: now >> 20) }
 
-    public let reader: FlowCacheReader
-    var ipv4: FlowTable
-    var ipv6: FlowTable
+    var ipv4: FlowTableFamily
+    var ipv6: FlowTableFamily
     var actionTable: FlowActionTable
     var events = FlowCacheStatistics()
     let seeds: FlowHashSeeds
     let shared: UnsafeMutableRawPointer
-    private let memoryBytes: Int
+    /// Of what `init` was given.
+    private let initialBytes: Int
 
     private static func rounded(_ bytes: Int) -> Int { (bytes + 127) & ~127 }
 
     /// Bytes that `init(memory:configuration:)` needs, a multiple of 128.
     public static func memoryRequired(_ configuration: FlowCacheConfiguration) -> Int {
-        let v4 = configuration.ipv4Capacity
-        let v6 = configuration.ipv6Capacity
-        return 128 + 128 + rounded(FlowTable.tagBytes(capacity: v4)) + rounded(FlowTable.tagBytes(capacity: v6))
-            + rounded(FlowTable.slotCount(capacity: v4) * FlowEntryOffset.stride4)
-            + rounded(FlowTable.slotCount(capacity: v6) * FlowEntryOffset.stride6)
-            + rounded(FlowTable.slotCount(capacity: v4) * MemoryLayout<FlowSlotRecord>.stride)
-            + rounded(FlowTable.slotCount(capacity: v6) * MemoryLayout<FlowSlotRecord>.stride)
+        128 + FlowCacheReader.sharedBytes + FlowTable.memoryRequired(capacity: configuration.ipv4Capacity, isIPv6: false)
+            + FlowTable.memoryRequired(capacity: configuration.ipv6Capacity, isIPv6: true)
             + rounded(FlowActionTable.memoryRequired(capacity: configuration.actionCapacity))
     }
 
     /// `memory` has `memoryRequired(configuration)` bytes and outlives the cache and every reader.
     public init(memory: UnsafeMutableRawPointer, configuration: FlowCacheConfiguration) {
         precondition(FlowEntryOffset.matchesLayout, "flow cache entries are not laid out as the workers expect")
-        let v4 = configuration.ipv4Capacity
-        let v6 = configuration.ipv6Capacity
-        // Pairs of lines, as IPv6 entries are: the adjacent-line prefetcher fetches by 128 bytes.
         var next = memory.alignedUp(toMultipleOf: 128)
         func take(_ bytes: Int) -> UnsafeMutableRawPointer {
             defer { next += FlowCache.rounded(bytes) }
             return next
         }
-        shared = take(128)
-        shared.initializeMemory(as: UInt8.self, repeating: 0, count: 128)
+        func table(_ capacity: Int, isIPv6: Bool) -> FlowTable {
+            let memory = take(FlowTable.memoryRequired(capacity: capacity, isIPv6: isIPv6))
+            FlowTable.clear(memory, capacity: capacity, isIPv6: isIPv6)
+            return FlowTable(zeroed: memory, capacity: capacity, isIPv6: isIPv6)
+        }
+        shared = take(FlowCacheReader.sharedBytes)
+        shared.initializeMemory(as: UInt8.self, repeating: 0, count: FlowCacheReader.sharedBytes)
         shared.storeBytes(of: 1, as: UInt32.self)
-        let tags4 = take(FlowTable.tagBytes(capacity: v4))
-        let tags6 = take(FlowTable.tagBytes(capacity: v6))
-        let entries4 = take(FlowTable.slotCount(capacity: v4) * FlowEntryOffset.stride4)
-        let entries6 = take(FlowTable.slotCount(capacity: v6) * FlowEntryOffset.stride6)
-        let records4 = take(FlowTable.slotCount(capacity: v4) * MemoryLayout<FlowSlotRecord>.stride)
-        let records6 = take(FlowTable.slotCount(capacity: v6) * MemoryLayout<FlowSlotRecord>.stride)
-        ipv4 = FlowTable(tags: tags4, entries: entries4, records: records4, capacity: v4, isIPv6: false)
-        ipv6 = FlowTable(tags: tags6, entries: entries6, records: records6, capacity: v6, isIPv6: true)
+        ipv4 = FlowTableFamily(table(configuration.ipv4Capacity, isIPv6: false), largest: configuration.ipv4Maximum)
+        ipv6 = FlowTableFamily(table(configuration.ipv6Capacity, isIPv6: true), largest: configuration.ipv6Maximum)
         actionTable = FlowActionTable(memory: take(FlowActionTable.memoryRequired(capacity: configuration.actionCapacity)), capacity: configuration.actionCapacity)
         seeds = FlowHashSeeds(seed: configuration.seed)
-        reader = FlowCacheReader(ipv4: ipv4.view, ipv6: ipv6.view, seeds: seeds, actions: UnsafePointer(actionTable.actions), shared: shared)
-        memoryBytes = FlowCache.memoryRequired(configuration)
+        initialBytes = FlowCache.memoryRequired(configuration)
+        publishViews()
+    }
+
+    /// A reader that begins now.
+    public var reader: FlowCacheReader {
+        var reader = FlowCacheReader(
+            ipv4: ipv4.current.view, ipv6: ipv6.current.view, seeds: seeds, actions: UnsafePointer(actionTable.actions), shared: shared)
+        reader.refresh()
+        return reader
     }
 
     /// The generation that new entries get.
@@ -131,29 +144,38 @@ public struct FlowCache: ~Copyable {
 
     public var statistics: FlowCacheStatistics {
         var result = events
-        result.ipv4Entries = ipv4.count
-        result.ipv6Entries = ipv6.count
-        result.overflowedEntries = ipv4.overflowed + ipv6.overflowed
+        result.ipv4Entries = ipv4.current.count
+        result.ipv6Entries = ipv6.current.count
+        result.ipv4Capacity = ipv4.current.capacity
+        result.ipv6Capacity = ipv6.current.capacity
+        result.overflowedEntries = ipv4.current.overflowed + ipv6.current.overflowed
         result.retiredEntries = ipv4.openCount + ipv4.waitingCount + ipv6.openCount + ipv6.waitingCount
         result.actions = actionTable.count
-        result.memoryBytes = memoryBytes
+        result.memoryBytes = initialBytes + addedBytes(ipv4) + addedBytes(ipv6)
         return result
     }
 
-    func table(_ handle: FlowHandle) -> FlowTable { handle.isIPv6 ? ipv6 : ipv4 }
+    private func addedBytes(_ family: FlowTableFamily) -> Int {
+        func bytes(_ table: FlowTable) -> Int { table.memory == nil ? 0 : FlowTable.memoryRequired(capacity: table.capacity, isIPv6: table.isIPv6) }
+        return bytes(family.current) + (family.isResizing ? bytes(family.other) : 0)
+    }
+
+    /// The name that a cached flow has now, for one that it had when it was published; nil if it is not cached any more.
+    public func current(_ handle: FlowHandle) -> FlowHandle? {
+        let family = handle.isIPv6 ? ipv6 : ipv4
+        guard let found = family.locate(handle) else { return nil }
+        if !found.isOther { return handle }
+        let key = family.other.key(found.slot)
+        return family.find(key, hash: seeds.hash(key)).map { family.handle($0) }
+    }
 
     /// Whether `handle` names an entry that is visible now.
-    public func isLive(_ handle: FlowHandle) -> Bool {
-        let table = table(handle)
-        let slot = Int(handle.slot & 0x7fff_ffff)
-        return slot < table.slotCount && table.records[slot].generation == handle.generation && table.isLive(slot)
-    }
+    public func isLive(_ handle: FlowHandle) -> Bool { current(handle) != nil }
 
     /// The entry for `key`, if it is cached.
     public func lookup(_ key: FlowKey) -> FlowHandle? {
         let packed = PackedFlowKey(key)
-        let table = packed.isIPv6 ? ipv6 : ipv4
-        let slot = table.view.find(packed, hash: seeds.hash(packed))
-        return slot < 0 ? nil : FlowHandle(slot: UInt32(slot) | (packed.isIPv6 ? 1 << 31 : 0), generation: table.records[slot].generation)
+        let family = packed.isIPv6 ? ipv6 : ipv4
+        return family.find(packed, hash: seeds.hash(packed)).map { family.handle($0) }
     }
 }

@@ -2,26 +2,44 @@
 //
 // When is a new entry refused? When `capacity` entries live, or when all sixteen buckets that its key may live in are full
 // (below a load of 0.9 that has not been seen in any test; lanes are 1.25 times the capacity). When is an old one evicted? Never
-// by the table: the sweeper's owner removes what idled. Can an attacker make it blow up? No: memory is fixed, the hash is
-// seeded, a lookup visits at most sixteen lines, and those only for keys whose primary bucket overflowed.
+// by the table: the sweeper's owner removes what idled. Can an attacker make it blow up? No: a table's memory is fixed (how one
+// replaces another stands in FlowCache+Resize.swift), the hash is seeded, a lookup visits at most sixteen lines, and those only for
+// keys whose primary bucket overflowed.
 import Synchronization
 import Wire
 
 /// What the writer keeps of a slot beside the entry. 24 bytes, never touched by workers.
+/// All zero is a fresh one, so that a table in zeroed memory is ready.
 struct FlowSlotRecord {
-    var generation: UInt32 = 0
+    /// Counts the slot's tenants; handles show one more, so that no handle is all zero.
+    var tenants: UInt32 = 0
     var creditList: UInt32 = 0
     var sweptPackets: UInt32 = 0
     /// Next slot in a retirement list.
-    var next: UInt32 = FlowTable.none
-    var sweptBytes: UInt64 = 0
+    var next: UInt32 = 0
+    /// Bytes reported so far; bit 63: the same flow has an entry in the table that takes over from this one.
+    var sweptBytesAndHeir: UInt64 = 0
+
+    var sweptBytes: UInt64 {
+        get { sweptBytesAndHeir & ~(1 << 63) }
+        set { sweptBytesAndHeir = sweptBytesAndHeir & 1 << 63 | newValue & ~(1 << 63) }
+    }
+    var hasHeir: Bool {
+        get { sweptBytesAndHeir >> 63 != 0 }
+        set { sweptBytesAndHeir = sweptBytes | (newValue ? 1 << 63 : 0) }
+    }
 }
 
 /// Plain pointers and numbers; owned by `FlowCache`, single writer.
 struct FlowTable {
     static let none = UInt32.max
+    /// Handles of a table have it in bit 30 of their slot or not: it tells the two tables of a resize apart.
+    static let alternateBit: UInt32 = 1 << 30
     let view: FlowTableView
     let isIPv6: Bool
+    let isAlternate: Bool
+    /// What `FlowCache.beginResize` was given; nil for the table that the cache began with.
+    let memory: UnsafeMutableRawPointer?
     let capacity: Int
     let bucketCount: Int
     let records: UnsafeMutablePointer<FlowSlotRecord>
@@ -38,17 +56,46 @@ struct FlowTable {
     static func tagBytes(capacity: Int) -> Int { bucketCount(capacity: capacity) * 64 }
     static func slotCount(capacity: Int) -> Int { bucketCount(capacity: capacity) * FlowTableView.lanes }
 
-    init(tags: UnsafeMutableRawPointer, entries: UnsafeMutableRawPointer, records: UnsafeMutableRawPointer, capacity: Int, isIPv6: Bool) {
+    private static func rounded(_ bytes: Int) -> Int { (bytes + 127) & ~127 }
+
+    /// Bytes that `init` needs, a multiple of 128.
+    static func memoryRequired(capacity: Int, isIPv6: Bool) -> Int {
+        rounded(tagBytes(capacity: capacity))
+            + rounded(slotCount(capacity: capacity) * (isIPv6 ? FlowEntryOffset.stride6 : FlowEntryOffset.stride4))
+            + rounded(slotCount(capacity: capacity) * MemoryLayout<FlowSlotRecord>.stride)
+    }
+
+    /// In `memory`, aligned to 128 (pairs of lines, as IPv6 entries are: the adjacent-line prefetcher fetches by 128 bytes), whose
+    /// tags and records are zero. `keeps` is what the caller wants back with the table's end.
+    init(zeroed memory: UnsafeMutableRawPointer, capacity: Int, isIPv6: Bool, isAlternate: Bool = false, keeps: UnsafeMutableRawPointer? = nil) {
         bucketCount = FlowTable.bucketCount(capacity: capacity)
         let slots = FlowTable.slotCount(capacity: capacity)
-        view = FlowTableView(
-            tags: tags, entries: entries, bucketCount: bucketCount,
-            stride: isIPv6 ? FlowEntryOffset.stride6 : FlowEntryOffset.stride4)
+        let stride = isIPv6 ? FlowEntryOffset.stride6 : FlowEntryOffset.stride4
+        let entries = memory + FlowTable.rounded(FlowTable.tagBytes(capacity: capacity))
+        view = FlowTableView(tags: memory, entries: entries, bucketCount: bucketCount, stride: stride)
         self.capacity = capacity
         self.isIPv6 = isIPv6
-        self.records = records.bindMemory(to: FlowSlotRecord.self, capacity: slots)
-        tags.initializeMemory(as: UInt8.self, repeating: 0, count: bucketCount * 64)
-        self.records.initialize(repeating: FlowSlotRecord(), count: slots)
+        self.isAlternate = isAlternate
+        self.memory = keeps
+        records = (entries + FlowTable.rounded(slots * stride)).bindMemory(to: FlowSlotRecord.self, capacity: slots)
+    }
+
+    /// Makes the tags and records of memory that may hold anything zero.
+    static func clear(_ memory: UnsafeMutableRawPointer, capacity: Int, isIPv6: Bool) {
+        let entries = rounded(slotCount(capacity: capacity) * (isIPv6 ? FlowEntryOffset.stride6 : FlowEntryOffset.stride4))
+        let tags = rounded(tagBytes(capacity: capacity))
+        memory.initializeMemory(as: UInt8.self, repeating: 0, count: tags)
+        (memory + tags + entries).initializeMemory(as: UInt8.self, repeating: 0, count: slotCount(capacity: capacity) * MemoryLayout<FlowSlotRecord>.stride)
+    }
+
+    func handle(_ slot: Int) -> FlowHandle {
+        FlowHandle(
+            slot: UInt32(slot) | (isAlternate ? FlowTable.alternateBit : 0) | (isIPv6 ? 1 << 31 : 0), generation: records[slot].tenants &+ 1)
+    }
+
+    /// Whether `handle`, of this table by its bits, names the slot's present tenant.
+    func holds(_ handle: FlowHandle) -> Bool {
+        handle.place < slotCount && records[handle.place].tenants &+ 1 == handle.generation && isLive(handle.place)
     }
 
     var slotCount: Int { bucketCount * FlowTableView.lanes }
@@ -115,7 +162,8 @@ struct FlowTable {
 
     /// Frees the lane of `slot`, which no reader holds any more.
     func takeBack(slot: Int) {
-        records[slot].generation &+= 1
+        records[slot].tenants &+= 1
+        records[slot].hasHeir = false
         tagField(slot).pointee.store(FlowTableView.free, ordering: .relaxed)
     }
 

@@ -4,7 +4,7 @@
 // 30 b + l, so the tags need no index beside them and a million flows' tags (2.7 bytes a flow at a load of 0.8) stay in the
 // last-level cache; a hit costs one line of tags and one entry. A key belongs in its primary bucket; when that is full, in
 // the first of `FlowTableView.levels - 1` alternatives that has a free lane, and the primary's overflow word says so.
-// Nothing is ever moved while it is visible, so a slot number stays good for a NIC's mark as long as the flow lives.
+// Nothing is ever moved while it is visible, so a slot number stays good until its table is replaced by another size's.
 //
 // Publication: the writer fills the entry with plain stores, then stores the tag with release. A reader loads the tags
 // (relaxed, see ntl_match_tags), then executes an acquire fence (`FlowCacheReader.fence`, once a burst), then loads the entry:
@@ -115,13 +115,15 @@ import Synchronization
     }
 }
 
-/// What a worker needs of the flow cache: plain pointers, copied into each worker.
+/// What a worker needs of the flow cache: plain pointers, copied into each worker. A resize gives it others: `refresh`.
 @frozen public struct FlowCacheReader: Sendable {
-    public let ipv4: FlowTableView
-    public let ipv6: FlowTableView
+    public internal(set) var ipv4: FlowTableView
+    public internal(set) var ipv6: FlowTableView
     public let seeds: FlowHashSeeds
     public nonisolated(unsafe) let actions: UnsafePointer<FlowAction>
     @usableFromInline nonisolated(unsafe) let shared: UnsafeMutableRawPointer
+    /// Of the views that it has.
+    var publication: UInt64 = 0
 
     init(ipv4: FlowTableView, ipv6: FlowTableView, seeds: FlowHashSeeds, actions: UnsafePointer<FlowAction>, shared: UnsafeMutableRawPointer) {
         self.ipv4 = ipv4

@@ -94,7 +94,7 @@ extension SlowPath {
         if handle == before { credits.release(list) }
         guard flow.connection != FlowDescription.untracked else { return }
         let place = Int(flow.connection) * 2 + Int(flow.direction)
-        if handles[place] != handle, flows.pointee.isLive(handles[place]) { flows.pointee.remove(handles[place]) }
+        if let old = flows.pointee.current(handles[place]), old != handle { flows.pointee.remove(old) }
         handles[place] = handle
     }
 
@@ -103,7 +103,7 @@ extension SlowPath {
     /// Ends caching of a connection's directions, if they are cached.
     mutating func withdrawFlows(of connection: UInt32) {
         noteWithdrawn(connection)
-        for place in Int(connection) * 2 ... Int(connection) * 2 + 1 where flows.pointee.isLive(handles[place]) {
+        for place in Int(connection) * 2 ... Int(connection) * 2 + 1 {
             flows.pointee.remove(handles[place])
             handles[place] = FlowHandle(slot: 0, generation: 0)
         }
@@ -143,6 +143,13 @@ extension SlowPath {
         return isRound
     }
 
+    /// Credits what workers have counted for a connection's entries so far.
+    mutating func creditFlows(of connection: UInt32, now: Timestamp) {
+        for place in Int(connection) * 2 ... Int(connection) * 2 + 1 {
+            if let record = flows.pointee.report(handles[place], now: now) { credit(record) }
+        }
+    }
+
     /// Credits everything that workers have counted so far, so that a listing is exact.
     public mutating func creditAllFlows(now: Timestamp) {
         let flows = self.flows
@@ -166,8 +173,23 @@ extension SlowPath {
         let flows = self.flows
         flows.pointee.endGracePeriod(now: now) { record in
             credit(record)
-            credits.release(record.creditList)
+            if record.holdsCredits { credits.release(record.creditList) }
         }
         tracker.pointee.reclaim(upTo: graceMark)
+    }
+
+    // MARK: - Resizing
+
+    /// Goes on with a resize of the flow cache that `beginResize` began, for up to `budget` slots: entries of the old table are credited
+    /// to their end and their connections told their new names.
+    public mutating func advanceFlowResize(budget: Int, now: Timestamp) -> FlowCache.ResizeStep {
+        let flows = self.flows
+        return flows.pointee.advanceResize(budget: budget, now: now) { record, heir in
+            credit(record)
+            if record.holdsCredits { credits.release(record.creditList) }
+            guard record.connection != FlowDescription.untracked else { return }
+            let place = Int(record.connection) * 2 + Int(record.direction)
+            if handles[place] == record.handle { handles[place] = heir ?? FlowHandle(slot: 0, generation: 0) }
+        }
     }
 }

@@ -168,6 +168,9 @@ public struct SlowPath: ~Copyable {
     /// sent stands in the outbox afterwards. Call it every 10 ms or so.
     public mutating func runTimers(now: Timestamp) {
         outbox.removeAll()
+        // The sweep may not have come by yet: a large flow cache takes seconds.
+        let tracker = self.tracker
+        tracker.pointee.forEachDue(now: now, budget: settings.timerBudget) { creditFlows(of: $0, now: now) }
         tracker.pointee.expire(now: now, budget: settings.timerBudget)
         while let dead = tracker.pointee.takeRetired() { withdrawFlows(of: dead) }
         router.neighbours.expire(now: now, budget: settings.timerBudget)

@@ -177,7 +177,7 @@ struct NewConnectionsRun {
         let rings = PuntRings(capacity: 1023)
         let core = UnsafeMutablePointer<SlowPathCore>.allocate(capacity: 1)
         core.initialize(to: SlowPathCore(
-            path: path, rings: [rings.handle], allocator: pool.allocator, quiescence: nil, offload: nil, mailbox: SlowPathMailbox(), flowSlots: options.table * 5 / 2))
+            path: path, rings: [rings.handle], allocator: pool.allocator, quiescence: nil, offload: nil, mailbox: SlowPathMailbox(), tables: FlowTableMemories(node: -1)))
         let frames = Self.frames(packets)
         let batch = UnsafeMutablePointer<OpaquePointer?>.allocate(capacity: NewConnectionsLcore.burst)
         let requests = UnsafeMutablePointer<TransmitRequest>.allocate(capacity: NewConnectionsLcore.burst)

@@ -19,14 +19,48 @@ struct Random: RandomNumberGenerator {
 final class CacheFixture {
     private var cache: FlowCache
     private let memory: UnsafeMutableRawPointer
+    /// Tables of resizes that the cache holds.
+    private var added: [UnsafeMutableRawPointer] = []
 
-    init(ipv4: Int = 1024, ipv6: Int = 1024, actions: Int = 256, seed: UInt64 = 1) {
-        let configuration = FlowCacheConfiguration(ipv4Capacity: ipv4, ipv6Capacity: ipv6, actionCapacity: actions, seed: seed)
+    init(ipv4: Int = 1024, ipv6: Int = 1024, actions: Int = 256, seed: UInt64 = 1, maximum: Int = 0) {
+        let configuration = FlowCacheConfiguration(
+            ipv4Capacity: ipv4, ipv6Capacity: ipv6, actionCapacity: actions, seed: seed, ipv4Maximum: maximum, ipv6Maximum: maximum)
         memory = .allocate(byteCount: FlowCache.memoryRequired(configuration), alignment: 64)
         cache = FlowCache(memory: memory, configuration: configuration)
     }
-    deinit { memory.deallocate() }
+    deinit {
+        memory.deallocate()
+        for table in added { table.deallocate() }
+    }
 
+    var isResizing: Bool { cache.isResizing }
+    func wantedResize() -> FlowResize? { cache.wantedResize() }
+    @discardableResult func beginResize(_ resize: FlowResize) -> Bool {
+        let table = UnsafeMutableRawPointer.allocate(byteCount: resize.memoryBytes, alignment: 64)
+        table.initializeMemory(as: UInt8.self, repeating: 0, count: resize.memoryBytes)
+        guard cache.beginResize(resize, memory: table) else {
+            table.deallocate()
+            return false
+        }
+        added.append(table)
+        return true
+    }
+    /// Frees what a finished resize gives back.
+    func advanceResize(budget: Int, now: Timestamp = 0, _ body: (FlowRecord, FlowHandle?) -> Void = { _, _ in }) -> FlowCache.ResizeStep {
+        let step = cache.advanceResize(budget: budget, now: now, body)
+        if case .finished(let released?) = step {
+            added.removeAll { $0 == released }
+            released.deallocate()
+        }
+        return step
+    }
+    /// To its end, with nobody to wait for.
+    func finishResize(_ body: (FlowRecord, FlowHandle?) -> Void = { _, _ in }, reclaimed: (FlowRecord) -> Void = { _ in }) {
+        while advanceResize(budget: 50, body) == .unfinished {
+            if beginGracePeriod() { endGracePeriod(reclaimed) }
+        }
+    }
+    func current(_ handle: FlowHandle) -> FlowHandle? { cache.current(handle) }
     var reader: FlowCacheReader { cache.reader }
     var statistics: FlowCacheStatistics { cache.statistics }
     @discardableResult func insert(_ flow: FlowDescription, now: Timestamp = 0) -> FlowHandle? { cache.insert(flow, now: now) }

@@ -1,5 +1,6 @@
-// One writer, four readers, on real threads: no torn entry, nothing found that was reclaimed, no packet handled by a ruleset that a
-// quiescent period has passed since, every packet counted once.
+// One writer, four readers, on real threads, while flows come and go, rulesets change and the table is resized: no torn entry,
+// nothing found that was reclaimed, no verdict and no ruleset acted on that a quiescent period has passed since, every packet counted
+// once.
 // Meant for ThreadSanitizer as well: swift test --sanitize=thread --filter StressTests
 import FlowCache
 import Foundation
@@ -15,6 +16,7 @@ private final class Quiescence: Sendable {
     init(readers: Int) { seen = (0..<readers).map { _ in Reader() } }
     /// Reader, between bursts: the release store pairs with the writer's acquire load in `wait`.
     func report(_ reader: Int) { seen[reader].value.store(epoch.load(ordering: .acquiring), ordering: .releasing) }
+    func leave(_ reader: Int) { seen[reader].value.store(.max, ordering: .releasing) }
     /// Writer: until every reader has reported after this call.
     func wait(_ isStopped: () -> Bool) {
         let target = epoch.load(ordering: .relaxed) + 1
@@ -23,6 +25,17 @@ private final class Quiescence: Sendable {
             while reader.value.load(ordering: .acquiring) < target && !isStopped() { Thread.sleep(forTimeInterval: 0) }
         }
     }
+}
+
+/// By key: the oldest version of its entry that may still be acted on.
+private final class Versions: Sendable {
+    private final class Value: Sendable { let value = Atomic<UInt32>(0) }
+    private let values: [Value]
+    init(count: Int) { values = (0..<count).map { _ in Value() } }
+    /// Reader. Acquire, pairs with `raise`: what is looked up next is no older.
+    func oldest(_ key: UInt32) -> UInt32 { values[Int(key)].value.load(ordering: .acquiring) }
+    /// Writer, after every reader has been quiescent.
+    func raise(_ key: UInt32, to version: UInt32) { values[Int(key)].value.store(version, ordering: .releasing) }
 }
 
 private final class Flags: Sendable {
@@ -48,6 +61,10 @@ private final class Flags: Sendable {
         return flow
     }
 
+    private static func version(_ memory: UnsafeMutableRawPointer, ipv6: Bool) -> UInt32 {
+        ipv6 ? memory.assumingMemoryBound(to: FlowEntry6.self).pointee.connection : memory.assumingMemoryBound(to: FlowEntry4.self).pointee.connection
+    }
+
     private static func isWhole4(_ memory: UnsafeMutableRawPointer, _ actions: UnsafePointer<FlowAction>) -> Bool {
         let entry = memory.assumingMemoryBound(to: FlowEntry4.self)
         let version = entry.pointee.connection
@@ -69,12 +86,14 @@ private final class Flags: Sendable {
         let seconds = Double(ProcessInfo.processInfo.environment["NEEDLETAIL_STRESS_SECONDS"] ?? "") ?? 1.5
         let universe: UInt32 = 900
         let fixture = CacheFixture(ipv4: 600, ipv6: 600, actions: 64)
-        let reader = fixture.reader
+        let firstReader = fixture.reader
+        let versions = Versions(count: Int(universe))
         let flags = Flags()
         let quiescence = Quiescence(readers: readers)
         for number in 0..<readers {
             Thread.detachNewThread {
                 var random = Random(UInt64(number) + 1)
+                var reader = firstReader
                 var hits: UInt64 = 0
                 var bytes: UInt64 = 0
                 while !flags.stop.load(ordering: .relaxed) {
@@ -84,19 +103,24 @@ private final class Flags: Sendable {
                         let packed = PackedFlowKey(key(wanted, ipv6: ipv6))
                         // Acquire, pairs with the release after a quiescent period: the generation read next is no older.
                         let minimum = flags.minimum.load(ordering: .acquiring)
+                        let oldest = versions.oldest(wanted)
                         let generation = reader.currentGeneration()
                         if generation < minimum { flags.stale.add(1, ordering: .relaxed) }
                         guard let entry = reader.find(packed) else { continue }
                         guard entry.atomic32(ipv6 ? FlowEntryOffset.generation6 : FlowEntryOffset.generation4).pointee.load(ordering: .relaxed) == generation else { continue }
                         if !(ipv6 ? StressTests.isWhole6(entry, reader.actions) : StressTests.isWhole4(entry, reader.actions)) { flags.torn.add(1, ordering: .relaxed) }
+                        if StressTests.version(entry, ipv6: ipv6) < oldest { flags.stale.add(1, ordering: .relaxed) }
                         entry.addRelaxed32(ipv6 ? FlowEntryOffset.packets6 : FlowEntryOffset.packets4, 1)
                         entry.addRelaxed64(ipv6 ? FlowEntryOffset.bytes6 : FlowEntryOffset.bytes4, UInt64(wanted))
                         hits += 1
                         bytes += UInt64(wanted)
                     }
                     quiescence.report(number)
+                    // After the report, as workers do.
+                    reader.refresh()
                 }
-                quiescence.report(number)
+                // No more reader: never waited for again.
+                quiescence.leave(number)
                 flags.hits.add(hits, ordering: .relaxed)
                 flags.bytes.add(bytes, ordering: .relaxed)
                 // Release, pairs with the acquiring load of the test: its totals are complete.
@@ -113,15 +137,21 @@ private final class Flags: Sendable {
         }
         let end = Date().addingTimeInterval(seconds)
         while Date() < end {
+            var changes: [(key: UInt32, version: UInt32)] = []
             for _ in 0..<40 {
-                let key = key(UInt32.random(in: 0..<universe, using: &random), ipv6: ipv6)
+                let number = UInt32.random(in: 0..<universe, using: &random)
+                let key = key(number, ipv6: ipv6)
+                version += 1
                 if Int.random(in: 0..<3, using: &random) == 0 {
-                    if let handle = fixture.lookup(key) { fixture.remove(handle) }
-                } else {
-                    version += 1
-                    fixture.insert(StressTests.flow(key, version: version))
+                    if let handle = fixture.lookup(key), fixture.remove(handle) { changes.append((number, version)) }
+                } else if fixture.insert(StressTests.flow(key, version: version)) != nil {
+                    changes.append((number, version))
                 }
             }
+            if !fixture.isResizing, let size = [300, 600, 1200, 5000].randomElement(using: &random) {
+                fixture.beginResize(FlowResize(isIPv6: ipv6, capacity: size, isGrowth: true))
+            }
+            _ = fixture.advanceResize(budget: 300) { record, _ in account(record) }
             if Int.random(in: 0..<8, using: &random) == 0 {
                 // Another ruleset: every flow is judged again.
                 fixture.invalidateAll()
@@ -130,14 +160,17 @@ private final class Flags: Sendable {
             }
             if fixture.beginGracePeriod() {
                 quiescence.wait { false }
+                for change in changes { versions.raise(change.key, to: change.version) }
                 fixture.endGracePeriod(account)
             }
             fixture.sweep { account($0); return true }
         }
         flags.stop.store(true, ordering: .relaxed)
         while flags.readersDone.load(ordering: .acquiring) < readers { Thread.sleep(forTimeInterval: 0.001) }
+        fixture.finishResize({ record, _ in account(record) }, reclaimed: account)
         fixture.sweep { account($0); return false }
         if fixture.beginGracePeriod() { fixture.endGracePeriod(account) }
+        #expect(fixture.statistics.resizes > 5)
         #expect(flags.torn.load(ordering: .relaxed) == 0)
         #expect(flags.stale.load(ordering: .relaxed) == 0)
         #expect(flags.hits.load(ordering: .relaxed) > 1000)

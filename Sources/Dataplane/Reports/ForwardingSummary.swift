@@ -48,6 +48,8 @@ public struct FlowCacheReport: Codable, Sendable, Equatable {
     public var capacity: UInt64 = 0
     public var inserted: UInt64 = 0
     public var removed: UInt64 = 0
+    /// How often the table grew or shrank.
+    public var resizes: UInt64 = 0
     /// Packets of established connections, however they were forwarded.
     public var establishedPackets: UInt64 = 0
     /// Of these: forwarded by workers from the cache, and by the NIC or its emulation.

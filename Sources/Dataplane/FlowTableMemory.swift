@@ -1,0 +1,73 @@
+// Memory for tables of the flow cache that are resized. Getting and giving back gigabytes takes long, so a thread of its own does
+// it; the slow path goes on meanwhile.
+//
+// Invariant: the thread asks the EAL for memory only while `FlowTableMemories` is open; `close` waits for it.
+import DPDK
+import FlowCache
+import Foundation
+import Synchronization
+
+/// One table's memory.
+final class FlowTableMemory: Sendable {
+    private let memory: HugeMemory
+    init(byteCount: Int, node: Int32) { memory = HugeMemory(byteCount: byteCount, node: node) }
+    var base: UnsafeMutableRawPointer { memory.base }
+}
+
+/// The tables' memory that was added while running.
+public final class FlowTableMemories: Sendable {
+    private struct State {
+        var isOpen = true
+        var tables: [FlowTableMemory] = []
+    }
+    private let state = Mutex(State())
+    private let node: Int32
+
+    /// Memory of NUMA node `node`; -1: of any.
+    public init(node: Int32) { self.node = node }
+
+    /// Memory for `resize`; nil after `close`. May take long.
+    func allocate(_ resize: FlowResize) -> UnsafeMutableRawPointer? {
+        state.withLock { state -> FlowTableMemory? in
+            guard state.isOpen else { return nil }
+            let memory = FlowTableMemory(byteCount: resize.memoryBytes, node: node)
+            state.tables.append(memory)
+            return memory
+        }?.base
+    }
+
+    /// The same by another thread, which calls `deliver` with it.
+    func request(_ resize: FlowResize, deliver: @escaping @Sendable (FlowTableAddress) -> Void) {
+        Thread.detachNewThread {
+            guard let base = self.allocate(resize) else { return }
+            deliver(FlowTableAddress(base: base))
+        }
+    }
+
+    /// Gives memory back; by another thread if `isLater`.
+    func release(_ base: UnsafeMutableRawPointer, isLater: Bool) {
+        let address = FlowTableAddress(base: base)
+        if isLater {
+            Thread.detachNewThread { self.remove(address) }
+        } else {
+            remove(address)
+        }
+    }
+
+    private func remove(_ address: FlowTableAddress) {
+        state.withLock { state in state.tables.removeAll { $0.base == address.base } }
+    }
+
+    /// Gives everything back: nobody uses any table now. What is asked for later is not given.
+    func close() {
+        state.withLock { state in
+            state.isOpen = false
+            state.tables = []
+        }
+    }
+}
+
+/// A table's memory on its way between threads.
+struct FlowTableAddress: @unchecked Sendable {
+    let base: UnsafeMutableRawPointer
+}
