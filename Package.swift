@@ -87,6 +87,11 @@ targets += [.executableTarget(name: "needletail-fuzz-nft", dependencies: ["Rules
 targets += [.executableTarget(
     name: "packet-engine", dependencies: ["Wire", "Ruleset", "Policy", "Conntrack", "Routing", "FlowCache", "SlowPath"], path: "Tests/KernelDifferential/Engine", swiftSettings: swiftTarget)]
 
+// First packets of connections through the slow path, for scripts/check-instructions: no DPDK, no root.
+targets += [.executableTarget(
+    name: "new-connection-instructions", dependencies: ["Wire", "Ruleset", "Policy", "Conntrack", "Routing", "FlowCache", "SlowPath"],
+    path: "Tests/NewConnectionInstructions", swiftSettings: swiftTarget)]
+
 // The rule-by-packet truth table, asked of the evaluator directly: no DPDK, no root.
 targets += [.executableTarget(name: "match-matrix", dependencies: ["Wire", "Ruleset", "Policy", "Conntrack"], swiftSettings: swiftTarget)]
 
