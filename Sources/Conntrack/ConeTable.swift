@@ -121,7 +121,7 @@ struct ConeTable: ~Copyable {
         count -= 1
     }
 
-    private func unlink(_ index: UInt32, _ head: UnsafeMutablePointer<UInt32>, _ next: WritableKeyPath<ConeMapping, UInt32>) {
+    private mutating func unlink(_ index: UInt32, _ head: UnsafeMutablePointer<UInt32>, _ next: WritableKeyPath<ConeMapping, UInt32>) {
         if head.pointee == index {
             head.pointee = mappings[Int(index)][keyPath: next]
             return
@@ -174,7 +174,7 @@ extension ConnectionTracker {
     }
 
     /// Where a new connection from outside goes whose destination is a mapping's outer endpoint on this interface.
-    public func coneTarget(_ tracking: Tracking, interface: UInt32) -> NATRange? {
+    public mutating func coneTarget(_ tracking: Tracking, interface: UInt32) -> NATRange? {
         guard cone.count != 0, tracking.hasConnection else { return nil }
         let original = pool[Int(tracking.connection)].original
         guard original.transportProtocol == IPProtocol.udp, let found = cone.find(outer: original.destination, original.destinationPort, like: original) else { return nil }

@@ -19,7 +19,7 @@ import Wire
 extension ConnectionTracker {
     /// First: the buckets of a tuple of the default zone.
     @inline(__always)
-    public func anticipateBuckets(_ tuple: ConnectionTuple) -> TrackerAnticipation {
+    public mutating func anticipateBuckets(_ tuple: ConnectionTuple) -> TrackerAnticipation {
         var result = TrackerAnticipation()
         result.hash = hash.tuple(tuple)
         result.sourceHash = hash.source(tuple, zone: .default)
@@ -33,7 +33,7 @@ extension ConnectionTracker {
     /// Then, when those have come: the records that they name. `incoming` packets are to come: if the table may be full by
     /// then, also the record of a connection that would be dropped early.
     @inline(__always)
-    public func anticipateRecords(_ anticipation: inout TrackerAnticipation, incoming: Int) {
+    public mutating func anticipateRecords(_ anticipation: inout TrackerAnticipation, incoming: Int) {
         let source = bySource[Int(anticipation.sourceHash & bucketMask)]
         if source != Connection.none { request(source) }
         let answer = table[Int(anticipation.replyHash & bucketMask)]
@@ -53,7 +53,7 @@ extension ConnectionTracker {
 
     /// At last, when the records have come: what taking the candidate out of the table will look at.
     @inline(__always)
-    public func anticipateEnd(_ anticipation: TrackerAnticipation, incoming: Int) {
+    public mutating func anticipateEnd(_ anticipation: TrackerAnticipation, incoming: Int) {
         guard anticipation.candidate != Connection.none, count &+ incoming >= configuration.maximumConnections else { return }
         let connection = pool + Int(anticipation.candidate)
         ntl_prefetch_read(table + Int(connection.pointee.hashOriginal & bucketMask))
@@ -64,7 +64,7 @@ extension ConnectionTracker {
 
     /// The lines of a record that a lookup compares.
     @inline(__always)
-    private func request(_ index: UInt32) {
+    private mutating func request(_ index: UInt32) {
         let record = UnsafeMutableRawPointer(pool + Int(index))
         ntl_prefetch_write(record + 64)
         ntl_prefetch_read(record + 128)
@@ -73,7 +73,7 @@ extension ConnectionTracker {
 
     /// All of the record that the next new connection will fill.
     @inline(__always)
-    func requestFree() {
+    mutating func requestFree() {
         guard freeHead != Connection.none else { return }
         let record = UnsafeMutableRawPointer(pool + Int(freeHead))
         ntl_prefetch_write(record)

@@ -52,7 +52,7 @@ extension ConnectionTracker {
         return ended
     }
 
-    private func mayEvict(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
+    private mutating func mayEvict(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
         if connection.pointee.status.contains(.offload) && connection.pointee.transportProtocol != IPProtocol.udp { return false }
         if !connection.pointee.status.contains(.assured) { return true }
         if connection.pointee.transportProtocol == IPProtocol.sctp {
@@ -89,7 +89,7 @@ extension ConnectionTracker {
 
     /// Packets that passed by the slow path: counts them, and lets the connection live as long as if it had seen them.
     /// - Parameter lastSeen: time of the last of them.
-    public func noteActivity(_ index: UInt32, generation: UInt32, direction: ConnectionDirection, packets: UInt64, bytes: UInt64, lastSeen: Timestamp) {
+    public mutating func noteActivity(_ index: UInt32, generation: UInt32, direction: ConnectionDirection, packets: UInt64, bytes: UInt64, lastSeen: Timestamp) {
         guard packets != 0, isCurrent(index, generation: generation) else { return }
         let connection = pool + Int(index)
         account(index, direction, packets: packets, bytes: bytes)
@@ -100,7 +100,7 @@ extension ConnectionTracker {
     }
 
     /// The router itself reset a TCP connection (nf_conntrack_tcp_set_closing): it is closed, and lives on as a closed one does.
-    public func close(_ index: UInt32, now: Timestamp) {
+    public mutating func close(_ index: UInt32, now: Timestamp) {
         let connection = pool + Int(index)
         guard connection.pointee.transportProtocol == IPProtocol.tcp, connection.pointee.isConfirmed, connection.pointee.tcpState != .close else { return }
         connection.pointee.window.state = TCPState.close.rawValue
@@ -109,7 +109,7 @@ extension ConnectionTracker {
     }
 
     /// Seconds that a packet at `lastSeen` buys.
-    private func idleSeconds(_ connection: UnsafeMutablePointer<Connection>, lastSeen: Timestamp) -> UInt32 {
+    private mutating func idleSeconds(_ connection: UnsafeMutablePointer<Connection>, lastSeen: Timestamp) -> UInt32 {
         let timeouts = timeouts(connection).pointee
         let sawReply = connection.pointee.status.contains(.seenReply)
         switch connection.pointee.transportProtocol {

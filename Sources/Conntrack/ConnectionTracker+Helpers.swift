@@ -86,7 +86,7 @@ extension ConnectionTracker {
     }
 
     /// What NAT has added to the sequence numbers that a segment of this direction acknowledges.
-    func acknowledgementShift(_ connection: UnsafeMutablePointer<Connection>, _ segment: TCPSegment, _ direction: ConnectionDirection) -> Int32 {
+    mutating func acknowledgementShift(_ connection: UnsafeMutablePointer<Connection>, _ segment: TCPSegment, _ direction: ConnectionDirection) -> Int32 {
         guard connection.pointee.status.contains(.sequenceAdjust), connection.pointee.helperState != Connection.none else { return 0 }
         let shift = helpers.states[Int(connection.pointee.helperState)].shift(direction.opposite)
         return Int32(bitPattern: shift.offset(at: segment.acknowledgement &- 1))

@@ -9,7 +9,7 @@ extension ConnectionTracker {
     private static var maximumAttempts: UInt32 { 128 }
 
     /// Whether NAT chains are to be asked for this packet at this hook: the first packet of a connection, once a side.
-    public func needsNATBinding(_ tracking: Tracking, _ manipulation: NATManipulation) -> Bool {
+    public mutating func needsNATBinding(_ tracking: Tracking, _ manipulation: NATManipulation) -> Bool {
         guard tracking.hasConnection, !tracking.isRelatedError, tracking.state == .new || tracking.state == .related else { return false }
         return !pool[Int(tracking.connection)].status.contains(manipulation == .source ? .sourceNATDone : .destinationNATDone)
     }
@@ -53,7 +53,7 @@ extension ConnectionTracker {
         return true
     }
 
-    func unlinkBySource(_ index: UInt32) {
+    mutating func unlinkBySource(_ index: UInt32) {
         guard pool[Int(index)].status.contains(.sourceNATDone) else { return }
         let head = bySource + Int(pool[Int(index)].hashBySource & bucketMask)
         if head.pointee == index {
@@ -79,7 +79,7 @@ extension ConnectionTracker {
     }
 
     /// Whether this source is a client's outer endpoint, and the one to be chosen must not be.
-    private func isConeTaken(_ tuple: ConnectionTuple) -> Bool { keepsOffCones && cone.find(outer: tuple.source, tuple.sourcePort, like: tuple) != nil }
+    private mutating func isConeTaken(_ tuple: ConnectionTuple) -> Bool { keepsOffCones && cone.find(outer: tuple.source, tuple.sourcePort, like: tuple) != nil }
 
     /// As `isTaken`; for the last ports to be tried for a SYN, a connection that is closing and whose sequence numbers the
     /// new one has passed makes room (nf_nat_used_tuple_harder).
@@ -103,7 +103,7 @@ extension ConnectionTracker {
 
     /// The binding of another connection of the same client (address, port, protocol), if it lies in the range: a client
     /// keeps its outer address and port towards different servers.
-    private func existingSource(_ tuple: ConnectionTuple, _ range: NATRange, _ connection: UnsafeMutablePointer<Connection>, now: Timestamp) -> ConnectionTuple? {
+    private mutating func existingSource(_ tuple: ConnectionTuple, _ range: NATRange, _ connection: UnsafeMutablePointer<Connection>, now: Timestamp) -> ConnectionTuple? {
         var key = tuple
         key.zone = connection.pointee.original.zone
         let zone = connection.pointee.zone

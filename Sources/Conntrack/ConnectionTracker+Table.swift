@@ -58,7 +58,7 @@ extension ConnectionTracker {
         return other != Connection.none && other & 1 == 1 ? other : Connection.none
     }
 
-    private func chainLength(_ hash: UInt32) -> Int {
+    private mutating func chainLength(_ hash: UInt32) -> Int {
         var length = 0
         var node = table[Int(hash & bucketMask)]
         while node != Connection.none && length <= ConnectionTracker.maximumChain {
@@ -88,7 +88,7 @@ extension ConnectionTracker {
         return true
     }
 
-    private func unlink(_ node: UInt32, hash: UInt32) {
+    private mutating func unlink(_ node: UInt32, hash: UInt32) {
         let head = table + Int(hash & bucketMask)
         var current = head.pointee
         if current == node {

@@ -196,7 +196,7 @@ extension ConnectionTracker {
     }
 
     /// Renews the deadline and counts the packet (nf_ct_refresh_acct).
-    func refresh(_ index: UInt32, _ direction: ConnectionDirection, seconds: UInt32, bytes: UInt32, now: Timestamp) {
+    mutating func refresh(_ index: UInt32, _ direction: ConnectionDirection, seconds: UInt32, bytes: UInt32, now: Timestamp) {
         let connection = pool + Int(index)
         if !connection.pointee.status.contains(.fixedTimeout) {
             let lifetime = UInt64(seconds) &* 1_000_000_000
@@ -206,7 +206,7 @@ extension ConnectionTracker {
         account(index, direction, packets: 1, bytes: UInt64(bytes))
     }
 
-    func account(_ index: UInt32, _ direction: ConnectionDirection, packets: UInt64, bytes: UInt64) {
+    mutating func account(_ index: UInt32, _ direction: ConnectionDirection, packets: UInt64, bytes: UInt64) {
         guard configuration.accounting else { return }
         let connection = pool + Int(index)
         if direction == .original {

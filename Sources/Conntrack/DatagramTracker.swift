@@ -4,7 +4,7 @@ import Wire
 
 extension ConnectionTracker {
     /// UDP becomes a stream, and assured, when both ways were seen and two seconds have passed since its first packet.
-    func trackUDP(_ packet: PacketBuffer, _ parsed: ParsedPacket, _ index: UInt32, _ tracking: Tracking, verifies: Bool, now: Timestamp) -> TrackerVerdict {
+    mutating func trackUDP(_ packet: PacketBuffer, _ parsed: ParsedPacket, _ index: UInt32, _ tracking: Tracking, verifies: Bool, now: Timestamp) -> TrackerVerdict {
         let isLite = parsed.transportProtocol == IPProtocol.udplite
         let length = parsed.transportLength
         guard length >= 8 else { return .invalid(.badHeader) }
@@ -34,7 +34,7 @@ extension ConnectionTracker {
     }
 
     /// Echo and the other queries; only a request begins a connection.
-    func trackICMPQuery(_ parsed: ParsedPacket, _ index: UInt32, _ tracking: Tracking, now: Timestamp) -> TrackerVerdict {
+    mutating func trackICMPQuery(_ parsed: ParsedPacket, _ index: UInt32, _ tracking: Tracking, now: Timestamp) -> TrackerVerdict {
         let connection = pool + Int(index)
         let type = connection.pointee.original.icmpType
         let isVersion6 = parsed.transportProtocol == IPProtocol.icmpv6
@@ -46,7 +46,7 @@ extension ConnectionTracker {
         return .accept
     }
 
-    func trackGRE(_ parsed: ParsedPacket, _ index: UInt32, _ tracking: Tracking, now: Timestamp) -> TrackerVerdict {
+    mutating func trackGRE(_ parsed: ParsedPacket, _ index: UInt32, _ tracking: Tracking, now: Timestamp) -> TrackerVerdict {
         let connection = pool + Int(index)
         let isStream = connection.pointee.status.contains(.seenReply)
         var timeouts = timeouts(connection).pointee

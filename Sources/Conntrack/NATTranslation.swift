@@ -11,7 +11,7 @@ extension ConnectionTracker {
     /// At prerouting and output the destination changes, at postrouting and input the source; a reply is changed at the
     /// hook of the opposite manipulation, so that it meets the addresses in reverse.
     /// - Returns: false: drop the packet (a header too short to be rewritten, a redirect about a translated connection).
-    public func translate(_ packet: PacketBuffer, _ parsed: inout ParsedPacket, _ tracking: Tracking, _ manipulation: NATManipulation) -> Bool {
+    public mutating func translate(_ packet: PacketBuffer, _ parsed: inout ParsedPacket, _ tracking: Tracking, _ manipulation: NATManipulation) -> Bool {
         guard tracking.hasConnection, let family = parsed.family else { return true }
         let connection = self.connection(tracking.connection)
         let status = connection.pointee.status
@@ -47,7 +47,7 @@ extension ConnectionTracker {
         return true
     }
 
-    private func refresh(_ parsed: inout ParsedPacket, _ packet: PacketBuffer, _ target: ConnectionTuple, _ manipulation: NATManipulation) {
+    private mutating func refresh(_ parsed: inout ParsedPacket, _ packet: PacketBuffer, _ target: ConnectionTuple, _ manipulation: NATManipulation) {
         if manipulation == .source { parsed.sourceAddress = target.source } else { parsed.destinationAddress = target.destination }
         if parsed.flags.contains(.hasPorts) {
             parsed.sourcePort = packet.load16(Int(parsed.transportOffset))
@@ -57,14 +57,14 @@ extension ConnectionTracker {
         }
     }
 
-    private func rewriteQuoted(_ packet: PacketBuffer, _ family: AddressFamily, offset: Int, end: Int, _ target: ConnectionTuple, _ manipulation: NATManipulation) -> Bool {
+    private mutating func rewriteQuoted(_ packet: PacketBuffer, _ family: AddressFamily, offset: Int, end: Int, _ target: ConnectionTuple, _ manipulation: NATManipulation) -> Bool {
         guard let quoted = QuotedHeader.read(packet, family, offset: offset, end: end) else { return false }
         return rewrite(
             packet, family, networkOffset: offset, transportOffset: quoted.transportOffset, end: end, protocol: target.transportProtocol, target, manipulation)
     }
 
     /// One address and one port of one IP packet, checksums included.
-    private func rewrite(
+    private mutating func rewrite(
         _ packet: PacketBuffer, _ family: AddressFamily, networkOffset: Int, transportOffset: Int, end: Int, protocol: UInt8, _ target: ConnectionTuple,
         _ manipulation: NATManipulation
     ) -> Bool {

@@ -91,7 +91,7 @@ private enum Chunk {
 }
 
 extension ConnectionTracker {
-    func trackSCTP(_ packet: PacketBuffer, _ parsed: ParsedPacket, _ index: UInt32, _ tracking: Tracking, verifies: Bool, now: Timestamp) -> TrackerVerdict {
+    mutating func trackSCTP(_ packet: PacketBuffer, _ parsed: ParsedPacket, _ index: UInt32, _ tracking: Tracking, verifies: Bool, now: Timestamp) -> TrackerVerdict {
         let length = parsed.transportLength
         guard length >= 12 else { return .invalid(.badHeader) }
         let offset = Int(parsed.transportOffset)
@@ -196,7 +196,7 @@ extension ConnectionTracker {
     private enum TagJudgement { case right, wrong, foreignHeartbeat }
 
     /// Verification tag rules of RFC 9260 section 8.5.1, and Linux's for a path that has a tag of its own.
-    private func judgeTag(
+    private mutating func judgeTag(
         _ association: inout SCTPAssociation, _ type: UInt8, flags: UInt8, tag: UInt32, _ direction: ConnectionDirection, hasData: Bool, ignored: Bool
     ) -> TagJudgement {
         let own = association.tag(direction)

@@ -110,7 +110,7 @@ extension ConnectionTracker {
     }
 
     /// The first packet: a SYN begins a connection; an ACK is taken up in the middle of one, if loose.
-    private func beginTCP(_ window: inout TCPWindowPair, _ segment: TCPSegment) -> InvalidReason? {
+    private mutating func beginTCP(_ window: inout TCPWindowPair, _ segment: TCPSegment) -> InvalidReason? {
         switch TCPTransition.next(.original, segment.kind, .none) {
         case .to(.synSent):
             window = TCPWindowPair()
@@ -136,7 +136,7 @@ extension ConnectionTracker {
 
     /// A SYN/ACK that acknowledges a SYN which was let through unbelieved: both ends are in step, and from the notes taken
     /// then the tracker is as well.
-    private func resynchronise(_ window: inout TCPWindowPair, _ segment: TCPSegment, _ direction: ConnectionDirection) -> Bool {
+    private mutating func resynchronise(_ window: inout TCPWindowPair, _ segment: TCPSegment, _ direction: ConnectionDirection) -> Bool {
         guard segment.kind == .synAck, window.lastKind == TCPSegment.Kind.syn.rawValue, window.lastDirection != direction.rawValue,
             segment.acknowledgement == window.lastEnd
         else { return false }
@@ -162,7 +162,7 @@ extension ConnectionTracker {
     }
 
     /// Lets a segment pass unbelieved, and notes what a later answer may refer to.
-    private func ignored(_ window: inout TCPWindowPair, _ segment: TCPSegment, _ direction: ConnectionDirection, _ state: TCPState) -> TrackerVerdict {
+    private mutating func ignored(_ window: inout TCPWindowPair, _ segment: TCPSegment, _ direction: ConnectionDirection, _ state: TCPState) -> TrackerVerdict {
         let kind = segment.kind
         window.lastKind = kind.rawValue
         window.lastDirection = direction.rawValue
@@ -185,7 +185,7 @@ extension ConnectionTracker {
 
     /// A reset closes an established connection only if its number is exactly the next one, or it follows its sender's
     /// last segment: otherwise the other end will ask back with a challenge ACK (RFC 5961 section 3).
-    private func judgeReset(_ connection: UnsafeMutablePointer<Connection>, _ segment: TCPSegment, _ direction: ConnectionDirection, _ oldState: TCPState) -> ResetJudgement {
+    private mutating func judgeReset(_ connection: UnsafeMutablePointer<Connection>, _ segment: TCPSegment, _ direction: ConnectionDirection, _ oldState: TCPState) -> ResetJudgement {
         let window = connection.pointee.window
         // The tuple may have been reused while closing: what is known of the old connection says nothing.
         switch oldState {
@@ -216,7 +216,7 @@ extension ConnectionTracker {
     }
 
     /// A FIN or RST out of window, then one the other way: the tracker is out of step with a connection that is dying.
-    private func shortenAfterInvalid(_ connection: UnsafeMutablePointer<Connection>, _ kind: TCPSegment.Kind, _ direction: ConnectionDirection, now: Timestamp) {
+    private mutating func shortenAfterInvalid(_ connection: UnsafeMutablePointer<Connection>, _ kind: TCPSegment.Kind, _ direction: ConnectionDirection, now: Timestamp) {
         guard connection.pointee.status.contains(.assured), !connection.pointee.status.contains(.fixedTimeout), kind == .rst || kind == .fin else { return }
         let lastKind = connection.pointee.window.lastKind
         if connection.pointee.window.lastDirection != direction.rawValue, lastKind == TCPSegment.Kind.fin.rawValue || lastKind == TCPSegment.Kind.rst.rawValue {
@@ -265,7 +265,7 @@ extension ConnectionTracker {
     }
 
     /// Seconds to live after a segment: the state's, or less while the connection looks stuck.
-    func tcpTimeout(_ connection: UnsafeMutablePointer<Connection>, _ state: TCPState, isReset: Bool) -> UInt32 {
+    mutating func tcpTimeout(_ connection: UnsafeMutablePointer<Connection>, _ state: TCPState, isReset: Bool) -> UInt32 {
         let window = connection.pointee.window
         let timeouts = timeouts(connection).pointee
         let usual = timeouts.tcp(state)

@@ -19,7 +19,7 @@ extension NeighbourTable {
         return Int(truncatingIfNeeded: mixed.high ^ mixed.low) & bucketMask
     }
 
-    func find(_ address: IPAddress, port: PortIndex) -> UInt32 {
+    @inline(__always) func find(_ address: IPAddress, port: PortIndex) -> UInt32 {
         var index = buckets[bucket(address, port)]
         while index != NeighbourTable.nothing {
             if entries[Int(index)].address == address, entries[Int(index)].port == port { return index }

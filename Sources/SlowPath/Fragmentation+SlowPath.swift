@@ -32,7 +32,7 @@ extension SlowPath {
     }
 
     /// Whether a packet has to leave in pieces (ip_finish_output, ip6_finish_output).
-    func needsFragmentation(_ transit: borrowing Transit) -> Bool {
+    mutating func needsFragmentation(_ transit: inout Transit) -> Bool {
         let length = Int(transit.context.parsed.networkLength)
         if length > transit.pathMTU { return true }
         guard transit.largestFragment > 0 else { return false }

@@ -8,7 +8,7 @@ import Wire
 
 extension SlowPath {
     /// The buckets of a frame's connection, requested; nil for a frame that is not plain.
-    public func anticipate(_ frame: UnsafeMutableRawPointer, length: Int) -> TrackerAnticipation? {
+    public mutating func anticipate(_ frame: UnsafeMutableRawPointer, length: Int) -> TrackerAnticipation? {
         guard length >= 42 else { return nil }
         var tuple = ConnectionTuple()
         let ports: UnsafeMutableRawPointer
@@ -36,9 +36,9 @@ extension SlowPath {
         return tracker.pointee.anticipateBuckets(tuple)
     }
 
-    public func anticipateRecords(_ anticipation: inout TrackerAnticipation, incoming: Int) { tracker.pointee.anticipateRecords(&anticipation, incoming: incoming) }
+    public mutating func anticipateRecords(_ anticipation: inout TrackerAnticipation, incoming: Int) { tracker.pointee.anticipateRecords(&anticipation, incoming: incoming) }
 
-    public func anticipateEnd(_ anticipation: TrackerAnticipation, incoming: Int) {
+    public mutating func anticipateEnd(_ anticipation: TrackerAnticipation, incoming: Int) {
         tracker.pointee.anticipateEnd(anticipation, incoming: incoming)
         if anticipation.candidate != Connection.none { ntl_prefetch_read(handles + Int(anticipation.candidate) * 2) }
     }

@@ -13,12 +13,12 @@ extension SlowPath {
 
     /// Decides whether the rest of this packet's flow may skip the rules, and prepares the entry. `commitPublication`
     /// makes it visible once the caller has queued this packet, so that the flow's packets leave in order.
-    mutating func considerPublishing(_ transit: borrowing Transit) {
+    mutating func considerPublishing(_ transit: inout Transit) {
         guard let key = transit.arrivalKey, transit.isInPlace, !transit.isOwn, settings.cachesFlows else { return }
-        publication = flowDescription(transit, key)
+        publication = flowDescription(&transit, key)
     }
 
-    private mutating func flowDescription(_ transit: borrowing Transit, _ key: FlowKey) -> FlowDescription? {
+    private mutating func flowDescription(_ transit: inout Transit, _ key: FlowKey) -> FlowDescription? {
         let parsed = transit.context.parsed
         if let obstacle = obstacle(parsed) {
             if transit.tracking.hasConnection { obstacles[Int(transit.tracking.connection)] = obstacle }
@@ -67,7 +67,7 @@ extension SlowPath {
     }
 
     /// What keeps the packet's flow in the slow path, whatever its connection's state.
-    private func obstacle(_ parsed: ParsedPacket) -> FlowObstacle? {
+    private mutating func obstacle(_ parsed: ParsedPacket) -> FlowObstacle? {
         if !walk.pointee.isCacheable { return FlowObstacle(kind: .rule, reason: walk.pointee.uncacheableReason, rule: walk.pointee.uncacheableRule) }
         if parsed.flags.contains(.hasOptions) { return FlowObstacle(kind: .options) }
         if hasLinkHooks { return FlowObstacle(kind: .linkHook) }

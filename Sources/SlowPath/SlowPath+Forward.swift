@@ -14,11 +14,11 @@ extension SlowPath {
         }
         // IPv6 asks the route's own MTU only behind the hooks (ip6_dst_mtu_maybe_forward).
         let limit = transit.parsed.family == .ipv6 ? Int(router.interfaces[transit.egress].mtu) : transit.pathMTU
-        if exceeds(limit, transit) { return refuseTooBig(limit, transit) }
+        if exceeds(limit, &transit) { return refuseTooBig(limit, transit) }
         decrementTimeToLive(&transit)
         if transit.parsed.family == .ipv4 { transit.context.priority = SlowPath.priority(trafficClass: transit.parsed.trafficClass) }
         if let ended = runHook(.forward, &transit) { return ended }
-        forwardOptions(transit)
+        forwardOptions(&transit)
         return postroute(&transit)
     }
 
@@ -41,7 +41,7 @@ extension SlowPath {
     }
 
     /// Larger than the path takes, and not ours to cut: DF is set, or IPv6 (ip_exceeds_mtu, ip6_pkt_too_big).
-    func exceeds(_ limit: Int, _ transit: Transit) -> Bool {
+    mutating func exceeds(_ limit: Int, _ transit: inout Transit) -> Bool {
         let parsed = transit.context.parsed
         if parsed.family == .ipv6 {
             if transit.largestFragment > 0 { return transit.largestFragment > limit }
@@ -67,7 +67,7 @@ extension SlowPath {
         }
     }
 
-    private func decrementTimeToLive(_ transit: inout Transit) {
+    private mutating func decrementTimeToLive(_ transit: inout Transit) {
         let network = Int(transit.parsed.networkOffset)
         transit.parsed.timeToLive &-= 1
         if transit.parsed.family == .ipv4 {

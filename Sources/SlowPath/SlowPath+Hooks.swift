@@ -75,11 +75,11 @@ extension SlowPath {
         if !transit.context.conntrack.changes.isEmpty { applyChanges(&transit) }
         if transit.context.hasDuplicate { duplicate(transit) }
         transit.context.hasDuplicate = false
-        return conclude(verdict, transit)
+        return conclude(verdict, &transit)
     }
 
     /// What a base chain's verdict means for the packet; nil if it goes on.
-    mutating func conclude(_ verdict: Verdict, _ transit: borrowing Transit) -> Disposition? {
+    mutating func conclude(_ verdict: Verdict, _ transit: inout Transit) -> Disposition? {
         switch verdict {
         case .accept, .nat: return nil
         case .drop: return .dropped(.ruleDrop)

@@ -36,18 +36,18 @@ extension SlowPath {
     }
 
     /// The link header of an answer: the tags of what it answers; the addresses are filled in when it leaves.
-    func answerLink(_ transit: borrowing Transit) -> LinkHeader {
+    mutating func answerLink(_ transit: borrowing Transit) -> LinkHeader {
         let parsed = transit.context.parsed
         return LinkHeader(vlanCount: parsed.vlanCount, outerTag: parsed.outerTag, innerTag: parsed.innerTag,
                           outerType: parsed.vlanCount == 2 ? transit.context.packet.load16(12) : EtherType.vlan)
     }
 
     /// RFC 6437: a label that looks random and is the same for all packets of a flow.
-    func flowLabel(_ family: AddressFamily, _ source: IPAddress, _ destination: IPAddress) -> UInt32 {
+    mutating func flowLabel(_ family: AddressFamily, _ source: IPAddress, _ destination: IPAddress) -> UInt32 {
         family == .ipv4 ? 0 : max(1, Router.flowHash(source, destination, seed: ~settings.seed) & 0xf_ffff)
     }
 
-    func isBroadcast(_ address: IPAddress) -> Bool {
+    mutating func isBroadcast(_ address: IPAddress) -> Bool {
         address.isLimitedBroadcast || router.interfaces.kind(of: address) == .broadcast
     }
 }

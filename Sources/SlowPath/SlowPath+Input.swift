@@ -11,7 +11,7 @@ extension SlowPath {
     mutating func receive(_ transit: inout Transit) -> Disposition {
         var defect = PacketParser.parse(transit.packet, into: &transit.context.parsed)
         guard defect != .frameTooShort, defect != .frameTooLong, defect != .vlanTruncated else { return .dropped(defect) }
-        transit.context.packetType = packetType(transit)
+        transit.context.packetType = packetType(&transit)
         if hasLinkHooks {
             if defect != .none { transit.context.parsed.keepLinkHeader() }
             if let ended = runLinkHook(.ingress, &transit) { return ended }
@@ -26,7 +26,7 @@ extension SlowPath {
             return transit.parsed.etherType == EtherType.arp ? receiveARP(&transit) : .dropped(.unknownEtherType)
         }
         trimPadding(&transit)
-        if let ended = checkHopByHop(transit) { return ended }
+        if let ended = checkHopByHop(&transit) { return ended }
         transit.arrivalTCPFlags = transit.parsed.tcpFlags
         transit.arrivalTrafficClass = transit.parsed.trafficClass
         if let ended = runHook(.prerouting, &transit) { return ended }
@@ -38,7 +38,7 @@ extension SlowPath {
         let parsed = transit.parsed
         let martian = router.checkIngress(source: parsed.sourceAddress, destination: parsed.destinationAddress)
         guard martian == .none else { return .dropped(martian) }
-        let result = router.route(routeQuery(transit))
+        let result = router.route(routeQuery(&transit))
         if let ended = receiveOptions(&transit) { return ended }
         switch result.kind {
         case .local, .broadcast: return input(&transit)
@@ -61,14 +61,14 @@ extension SlowPath {
         }
     }
 
-    func apply(_ result: RouteResult, _ transit: inout Transit) {
+    mutating func apply(_ result: RouteResult, _ transit: inout Transit) {
         transit.egress = result.port
         transit.nextHop = result.nextHop
         transit.pathMTU = Int(result.mtu)
     }
 
     /// Linux trims a frame to the length that the IP header names; link padding never travels on.
-    private func trimPadding(_ transit: inout Transit) {
+    private mutating func trimPadding(_ transit: inout Transit) {
         let end = Int(transit.parsed.networkOffset) + Int(transit.parsed.networkLength)
         if end < transit.packet.length {
             transit.context.packet.tailroom += transit.packet.length - end
@@ -76,7 +76,7 @@ extension SlowPath {
         }
     }
 
-    private func packetType(_ transit: Transit) -> UInt8 {
+    private mutating func packetType(_ transit: inout Transit) -> UInt8 {
         let destination = UInt64(transit.packet.load32(0)) << 16 | UInt64(transit.packet.load16(4))
         if destination == router.interfaces[transit.ingress].mac.rawValue { return PacketType.host }
         if destination == EthernetAddress.broadcast.rawValue { return PacketType.broadcast }

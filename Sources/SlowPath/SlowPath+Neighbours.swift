@@ -34,11 +34,11 @@ extension SlowPath {
             guard leaveVLAN(&transit.context.packet, &transit.egress) else { return .dropped(.noBuffer) }
             if let ended = runLinkHook(.egress, &transit) { return ended }
         }
-        return handOut(transit)
+        return handOut(&transit)
     }
 
     /// The MAC address of a group or broadcast address (RFC 1112 section 6.4, RFC 2464 section 7); nil for unicast.
-    private func groupAddress(_ address: IPAddress) -> EthernetAddress? {
+    private mutating func groupAddress(_ address: IPAddress) -> EthernetAddress? {
         if address.isLimitedBroadcast || router.interfaces.kind(of: address) == .broadcast { return .broadcast }
         guard address.isMulticast else { return nil }
         if address.family == .ipv4 { return EthernetAddress(rawValue: 0x0100_5e00_0000 | UInt64(address.ipv4 & 0x7f_ffff)) }
@@ -78,7 +78,8 @@ extension SlowPath {
         prepare(&transit.context, records: false)
         transit.egress = port
         let defect = PacketParser.parse(room, into: &transit.context.parsed)
-        finish(defect == .none ? send(&transit, to: event.mac) : .dropped(defect), transit)
+        let disposition: Disposition = defect == .none ? send(&transit, to: event.mac) : .dropped(defect)
+        finish(disposition, &transit)
     }
 
     /// Linux answers "host unreachable" (IPv6: "address unreachable") for a packet whose neighbour is silent.

@@ -9,7 +9,7 @@ import Wire
 
 extension SlowPath {
     /// Hop-by-hop options; nil if the packet goes on.
-    mutating func checkHopByHop(_ transit: borrowing Transit) -> Disposition? {
+    mutating func checkHopByHop(_ transit: inout Transit) -> Disposition? {
         var error: ICMPError?
         let defect = HopByHopOptions.check(transit.context.packet, transit.context.parsed, error: &error)
         guard defect != .none else { return nil }
@@ -43,11 +43,11 @@ extension SlowPath {
     private func millisecondsOfDay(_ now: Timestamp) -> UInt32 { UInt32(truncatingIfNeeded: (settings.wallClockOffset &+ now) / 1_000_000 % 86_400_000) }
 
     /// IPv4 options of a packet that is to leave.
-    func forwardOptions(_ transit: borrowing Transit) {
+    mutating func forwardOptions(_ transit: inout Transit) {
         let parsed = transit.context.parsed
         guard parsed.family == .ipv4, parsed.flags.contains(.hasOptions) else { return }
         let destination = parsed.destinationAddress
-        let route = router.route(routeQuery(transit))
+        let route = router.route(routeQuery(&transit))
         let outgoing = router.sourceAddress(for: route, to: destination) ?? IPAddress(ipv4: 0)
         router.forwardOptions(transit.context.packet, parsed, state: transit.options, outgoingAddress: outgoing)
     }

@@ -8,13 +8,13 @@ import Wire
 extension SlowPath {
     mutating func output(_ transit: inout Transit) -> Disposition {
         guard transit.egress != Transit.noPort, router.interfaces[transit.egress].exists else { return .dropped(.noRoute) }
-        if transit.parsed.family == .ipv6, !transit.isOwn, exceeds(transit.pathMTU, transit) { return refuseTooBig(transit.pathMTU, transit) }
-        if needsFragmentation(transit) { return fragment(&transit) }
+        if transit.parsed.family == .ipv6, !transit.isOwn, exceeds(transit.pathMTU, &transit) { return refuseTooBig(transit.pathMTU, transit) }
+        if needsFragmentation(&transit) { return fragment(&transit) }
         return send(&transit)
     }
 
     /// Destination and source MAC addresses; VLAN tags and EtherType stay as they are.
-    func writeLinkHeader(_ packet: PacketBuffer, to mac: EthernetAddress, port: PortIndex) {
+    mutating func writeLinkHeader(_ packet: PacketBuffer, to mac: EthernetAddress, port: PortIndex) {
         let own = router.interfaces[port].mac.rawValue
         packet.store32(UInt32(truncatingIfNeeded: mac.rawValue >> 16), at: 0)
         packet.store16(UInt16(truncatingIfNeeded: mac.rawValue), at: 4)
@@ -23,7 +23,7 @@ extension SlowPath {
     }
 
     /// Out of this module: in place where the caller's frame is sent, else a copy in the outbox.
-    mutating func handOut(_ transit: Transit) -> Disposition {
+    mutating func handOut(_ transit: inout Transit) -> Disposition {
         if transit.isInPlace {
             inPlace = transit.packet
             inPlacePort = transit.egress

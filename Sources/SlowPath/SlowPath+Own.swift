@@ -20,7 +20,7 @@ extension SlowPath {
         own.beginsSynproxy = beginsSynproxy
         let disposition = sendOwn(&own, near: cause.ingress, attached: attached, isSourceOpen: isSourceOpen)
         if disposition == .forwarded { statistics.answered &+= 1 }
-        finish(disposition, own)
+        finish(disposition, &own)
     }
 
     private mutating func sendOwn(_ own: inout Transit, near port: PortIndex, attached: Tracking, isSourceOpen: Bool) -> Disposition {
@@ -38,7 +38,7 @@ extension SlowPath {
         return postroute(&own)
     }
 
-    private func routeOwn(_ own: inout Transit, near port: PortIndex, isSourceOpen: Bool) -> Bool {
+    private mutating func routeOwn(_ own: inout Transit, near port: PortIndex, isSourceOpen: Bool) -> Bool {
         if NeighbourMessage.isDiscovery(own.parsed) {
             // Never leaves the link that it speaks of, whatever the routes say (ndisc_send_skb).
             own.egress = port
@@ -46,7 +46,7 @@ extension SlowPath {
             own.pathMTU = Int(router.interfaces[port].mtu)
             return router.interfaces[port].exists
         }
-        var query = routeQuery(own)
+        var query = routeQuery(&own)
         query.link = port
         if isSourceOpen { query.source = IPAddress(family: query.destination.family, high: 0, low: 0) }
         let result = router.route(query)

@@ -7,7 +7,7 @@ import Wire
 
 extension SlowPath {
     /// The packet as rules of policy routing see it.
-    func routeQuery(_ transit: borrowing Transit) -> RouteQuery {
+    mutating func routeQuery(_ transit: inout Transit) -> RouteQuery {
         let parsed = transit.context.parsed
         var query = RouteQuery(to: parsed.destinationAddress, link: transit.ingress)
         query.ingress = transit.ingress
@@ -23,7 +23,7 @@ extension SlowPath {
     }
 
     /// Chooses among next hops of equal worth: the same for both directions of a flow, and for ICMP errors about it.
-    private func flowHash(_ packet: PacketBuffer, _ parsed: ParsedPacket) -> UInt32 {
+    private mutating func flowHash(_ packet: PacketBuffer, _ parsed: ParsedPacket) -> UInt32 {
         if let quoted = quotedAddresses(packet, parsed) { return Router.flowHash(quoted.source, quoted.destination, seed: settings.seed) }
         var ports: UInt64 = 0
         if settings.hashesPorts, parsed.flags.contains(.hasPorts), !parsed.flags.contains(.isFragment) {

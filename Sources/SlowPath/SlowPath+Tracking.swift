@@ -38,7 +38,7 @@ extension SlowPath {
     }
 
     /// Copies what rules may ask about into the packet's context.
-    func refreshView(_ transit: inout Transit) {
+    mutating func refreshView(_ transit: inout Transit) {
         var view = transit.context.conntrack
         view.state = UInt32(transit.tracking.state.rawValue)
         view.hasConnection = transit.tracking.hasConnection
@@ -118,14 +118,14 @@ extension SlowPath {
             case .accept: continue
             case .nat:
                 let request = transit.context.nat
-                guard let range = natRange(for: request, transit) else { return .dropped(.natExhausted) }
+                guard let range = natRange(for: request, &transit) else { return .dropped(.natExhausted) }
                 let leaving = UInt32(transit.egress) + 1
                 let masquerade = request.kind == .masquerade ? leaving : 0
                 let isBound = hook == .postrouting && router.interfaces[transit.egress].hasConeNAT
                     ? tracker.pointee.setUpConeNAT(transit.tracking.connection, range: range, interface: leaving, masqueradeInterface: masquerade, now: transit.now)
                     : tracker.pointee.setUpNAT(transit.tracking.connection, manipulation, range: range, masqueradeInterface: masquerade, now: transit.now)
                 return isBound ? nil : .dropped(.natExhausted)
-            default: return conclude(verdict, transit)
+            default: return conclude(verdict, &transit)
             }
         }
         // Endpoint-independent filtering: whoever sends to a client's outer endpoint reaches the client.
@@ -134,7 +134,7 @@ extension SlowPath {
     }
 
     /// The addresses and ports of a request; nil if the interface has no address for it.
-    private func natRange(for request: NATRequest, _ transit: Transit) -> NATRange? {
+    private mutating func natRange(for request: NATRequest, _ transit: inout Transit) -> NATRange? {
         var range = NATRange()
         switch request.kind {
         case .source, .destination:
@@ -144,10 +144,10 @@ extension SlowPath {
                 range.maximumAddress = request.maximumAddress
             }
         case .masquerade:
-            guard let own = masqueradeAddress(transit) else { return nil }
+            guard let own = masqueradeAddress(&transit) else { return nil }
             range = NATRange(own)
         case .redirect:
-            guard let own = redirectAddress(transit) else { return nil }
+            guard let own = redirectAddress(&transit) else { return nil }
             range = NATRange(own)
         }
         if request.hasPort {
@@ -163,14 +163,14 @@ extension SlowPath {
     }
 
     /// `redirect`: the first address of the port that the packet came in by; the loopback address for own packets.
-    private func redirectAddress(_ transit: Transit) -> IPAddress? {
+    private mutating func redirectAddress(_ transit: inout Transit) -> IPAddress? {
         guard let family = transit.parsed.family else { return nil }
         guard !transit.isOwn else { return family == .ipv4 ? IPAddress(ipv4: 0x7f00_0001) : IPAddress(ipv6High: 0, low: 1) }
         return router.interfaces.addresses.first { $0.port == transit.ingress && $0.prefix.address.family == family }?.prefix.address
     }
 
     /// `masquerade`: the outgoing port's address towards the next hop (inet_select_addr, ipv6_dev_get_saddr).
-    private func masqueradeAddress(_ transit: Transit) -> IPAddress? {
+    private mutating func masqueradeAddress(_ transit: inout Transit) -> IPAddress? {
         var route = RouteResult()
         route.port = transit.egress
         route.nextHop = transit.nextHop

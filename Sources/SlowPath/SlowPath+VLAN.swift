@@ -32,7 +32,7 @@ extension SlowPath {
     }
 
     /// Gives a frame that leaves by a VLAN its tags, and the port below as its way out; false if there is no room for them.
-    func leaveVLAN(_ packet: inout PacketBuffer, _ port: inout PortIndex) -> Bool {
+    mutating func leaveVLAN(_ packet: inout PacketBuffer, _ port: inout PortIndex) -> Bool {
         let interface = router.interfaces[port]
         guard interface.vlan.count > 0 else { return true }
         guard packet.insertTags(interface.vlan) else { return false }

@@ -137,13 +137,13 @@ public struct SlowPath: ~Copyable {
         var transit = Transit(packet: packet, ingress: ingress, now: now, isInPlace: true)
         prepare(&transit.context, records: true)
         let disposition = receive(&transit)
-        if disposition == .forwarded { considerPublishing(transit) }
-        finish(disposition, transit)
+        if disposition == .forwarded { considerPublishing(&transit) }
+        finish(disposition, &transit)
         return Outcome(disposition: disposition, sendsInPlace: isInPlaceUsed, port: inPlacePort, publishes: publication != nil)
     }
 
     /// Books how a packet ended, and lets go of a connection that never came to be.
-    mutating func finish(_ disposition: Disposition, _ transit: borrowing Transit) {
+    mutating func finish(_ disposition: Disposition, _ transit: inout Transit) {
         switch disposition {
         case .forwarded:
             if transit.isOwn { statistics.generated &+= 1 } else { statistics.forwarded &+= 1 }
@@ -156,7 +156,7 @@ public struct SlowPath: ~Copyable {
         }
     }
 
-    func prepare(_ context: inout PacketContext, records: Bool) {
+    mutating func prepare(_ context: inout PacketContext, records: Bool) {
         context.wallClock = settings.wallClockOffset &+ context.now
         context.zoneOffset = settings.zoneOffset
         context.walk = records ? walk : nil
