@@ -35,20 +35,13 @@ import Wire
     /// TCP window and state; unused by other protocols.
     public var window = TCPWindowPair()
 
-    // The second line: all that a walk along a chain looks at.
+    // The second line: what an eviction and the sweep look at.
 
     /// When the connection dies, unless traffic comes. Before it is confirmed: nanoseconds to live from confirmation on.
     public var deadline: Timestamp = 0
     public var status: ConnectionStatus = []
     /// Sum of the slot's tenants so far: tells a stale index from the connection it named.
     public var generation: UInt32 = 0
-    // Links of the two hash tables and of the free list, by the tracker.
-    var nextOriginal = Connection.none
-    var nextReply = Connection.none
-    var nextBySource = Connection.none
-    var hashOriginal: UInt32 = 0
-    var hashReply: UInt32 = 0
-    var hashBySource: UInt32 = 0
     /// When it was confirmed; before that, when it was made.
     public var start: Timestamp = 0
     /// When its last packet came.

@@ -9,8 +9,6 @@ import Wire
 @frozen public struct TrackerAnticipation: Sendable {
     public var hash: UInt32 = 0
     public var sourceHash: UInt32 = 0
-    /// Of the answer, as it would be without NAT.
-    public var replyHash: UInt32 = 0
     /// A connection that stands in the way or may have to go.
     public var candidate: UInt32 = Connection.none
     public init() {}
@@ -23,9 +21,7 @@ extension ConnectionTracker {
         var result = TrackerAnticipation()
         result.hash = hash.tuple(tuple)
         result.sourceHash = hash.source(tuple, zone: .default)
-        result.replyHash = tuple.inverted.map { hash.tuple($0) } ?? result.hash
         ntl_prefetch_read(table + Int(result.hash & bucketMask))
-        ntl_prefetch_read(table + Int(result.replyHash & bucketMask))
         ntl_prefetch_read(bySource + Int(result.sourceHash & bucketMask))
         return result
     }
@@ -35,9 +31,7 @@ extension ConnectionTracker {
     @inline(__always)
     public mutating func anticipateRecords(_ anticipation: inout TrackerAnticipation, incoming: Int) {
         let source = bySource[Int(anticipation.sourceHash & bucketMask)]
-        if source != Connection.none { request(source) }
-        let answer = table[Int(anticipation.replyHash & bucketMask)]
-        if answer != Connection.none { request(answer >> 1) }
+        if source != Connection.none { ntl_prefetch_read(links + Int(source)) }
         var node = table[Int(anticipation.hash & bucketMask)]
         if count &+ incoming >= configuration.maximumConnections {
             var step: UInt32 = 1
@@ -48,6 +42,7 @@ extension ConnectionTracker {
         }
         guard node != Connection.none else { return }
         anticipation.candidate = node >> 1
+        ntl_prefetch_read(links + Int(node >> 1))
         request(node >> 1)
     }
 
@@ -55,11 +50,10 @@ extension ConnectionTracker {
     @inline(__always)
     public mutating func anticipateEnd(_ anticipation: TrackerAnticipation, incoming: Int) {
         guard anticipation.candidate != Connection.none, count &+ incoming >= configuration.maximumConnections else { return }
-        let connection = pool + Int(anticipation.candidate)
-        ntl_prefetch_read(table + Int(connection.pointee.hashOriginal & bucketMask))
-        ntl_prefetch_read(table + Int(connection.pointee.hashReply & bucketMask))
-        ntl_prefetch_read(bySource + Int(connection.pointee.hashBySource & bucketMask))
-        ntl_prefetch_write(UnsafeMutableRawPointer(pool + Int(anticipation.candidate)) + 256)
+        let own = links[Int(anticipation.candidate)]
+        ntl_prefetch_read(table + Int(own.original.hash & bucketMask))
+        ntl_prefetch_read(table + Int(own.reply.hash & bucketMask))
+        ntl_prefetch_read(bySource + Int(own.source.hash & bucketMask))
     }
 
     /// The lines of a record that a lookup compares.

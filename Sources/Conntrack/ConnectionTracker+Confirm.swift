@@ -16,10 +16,11 @@ extension ConnectionTracker {
         guard !connection.pointee.isConfirmed else { return .none }
         guard !connection.pointee.status.contains(.dying) else { return .connectionInsertRace }
 
-        connection.pointee.hashReply = hash.tuple(connection.pointee.reply)
+        let own = links + Int(index)
+        own.pointee.reply.hash = hash.tuple(connection.pointee.reply)
         let lifetime = connection.pointee.deadline
-        var clash = find(connection.pointee.original, hash: connection.pointee.hashOriginal, now: now)
-        if clash == Connection.none { clash = find(connection.pointee.reply, hash: connection.pointee.hashReply, now: now) }
+        var clash = find(connection.pointee.original, hash: own.pointee.original.hash, now: now)
+        if clash == Connection.none { clash = find(connection.pointee.reply, hash: own.pointee.reply.hash, now: now) }
         if clash != Connection.none { return resolve(clash, &tracking, now: now) }
         guard insert(index, replyOnly: false) else {
             statistics.insertFailed &+= 1
@@ -50,7 +51,7 @@ extension ConnectionTracker {
         let connection = pool + Int(loser)
         if ConnectionTracker.allowsClash(connection.pointee.transportProtocol) {
             if merge(loser, into: clash >> 1, &tracking) { return .none }
-            let other = find(connection.pointee.reply, hash: connection.pointee.hashReply, now: now)
+            let other = find(connection.pointee.reply, hash: links[Int(loser)].reply.hash, now: now)
             if other == Connection.none {
                 // Only the answers will find it, for a second.
                 if insert(loser, replyOnly: true) {

@@ -36,16 +36,19 @@ extension ConnectionTracker {
         }
         if wanted.flags.contains(.prefix) { wanted.mapPrefix(of: manipulation == .source ? current.source : current.destination) }
 
-        let chosen = uniqueTuple(current, wanted, connection, manipulation, now: now)
+        // A null binding never moves a destination's port: whether the answer is somebody else's makes no difference then.
+        let isUnmoved = range == nil && manipulation == .destination && ConnectionTracker.keepsDestinationPort(current.transportProtocol)
+        let chosen = isUnmoved ? current : uniqueTuple(current, wanted, connection, manipulation, now: now)
         if chosen != current, var reply = chosen.inverted {
             reply.zone = connection.pointee.reply.zone
             connection.pointee.reply = reply
             connection.pointee.status.insert(manipulation == .source ? .sourceNAT : .destinationNAT)
         }
         if manipulation == .source {
-            connection.pointee.hashBySource = hash.source(connection.pointee.original, zone: connection.pointee.zone)
-            let head = bySource + Int(connection.pointee.hashBySource & bucketMask)
-            connection.pointee.nextBySource = head.pointee
+            let own = links + Int(index)
+            own.pointee.source.hash = hash.source(connection.pointee.original, zone: connection.pointee.zone)
+            let head = bySource + Int(own.pointee.source.hash & bucketMask)
+            own.pointee.source.next = head.pointee
             head.pointee = index
             if masqueradeInterface != 0 { connection.pointee.masqueradeInterface = masqueradeInterface }
         }
@@ -55,16 +58,17 @@ extension ConnectionTracker {
 
     mutating func unlinkBySource(_ index: UInt32) {
         guard pool[Int(index)].status.contains(.sourceNATDone) else { return }
-        let head = bySource + Int(pool[Int(index)].hashBySource & bucketMask)
+        let own = links[Int(index)].source
+        let head = bySource + Int(own.hash & bucketMask)
         if head.pointee == index {
-            head.pointee = pool[Int(index)].nextBySource
+            head.pointee = own.next
             return
         }
         var current = head.pointee
         while current != Connection.none {
-            let following = pool[Int(current)].nextBySource
+            let following = links[Int(current)].source.next
             if following == index {
-                pool[Int(current)].nextBySource = pool[Int(index)].nextBySource
+                links[Int(current)].source.next = own.next
                 return
             }
             current = following
@@ -112,11 +116,12 @@ extension ConnectionTracker {
         var steps = 0
         while current != Connection.none && steps < 4096 {
             steps &+= 1
-            let other = pool + Int(current)
-            guard other.pointee.hashBySource == wanted else {
-                current = other.pointee.nextBySource
+            let link = links[Int(current)].source
+            guard link.hash == wanted else {
+                current = link.next
                 continue
             }
+            let other = pool + Int(current)
             let original = other.pointee.original
             // One that has expired counts no more, swept away or not.
             let isLiving = !other.pointee.isConfirmed || other.pointee.deadline > now
@@ -128,7 +133,7 @@ extension ConnectionTracker {
                 mapped.zone = tuple.zone
                 if range.admitsSource(mapped) { return mapped }
             }
-            current = other.pointee.nextBySource
+            current = link.next
         }
         return nil
     }
@@ -159,6 +164,14 @@ extension ConnectionTracker {
         }
         choosePort(&tuple, range, connection, manipulation, isRandom: isRandom, now: now)
         return tuple
+    }
+
+    /// Protocols for which `choosePort` leaves a destination as it is where no ports are asked for.
+    private static func keepsDestinationPort(_ transportProtocol: UInt8) -> Bool {
+        switch transportProtocol {
+        case IPProtocol.tcp, IPProtocol.udp, IPProtocol.udplite, IPProtocol.sctp: true
+        default: false
+        }
     }
 
     /// Tries ports of the range from a random one on, in ever shorter runs; leaves the last one tried if none is free.

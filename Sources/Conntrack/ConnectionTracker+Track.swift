@@ -35,17 +35,19 @@ extension ConnectionTracker {
         }
         guard var tuple = ConnectionTracker.tuple(packet, parsed, family) else { return invalid(.badHeader) }
         if tuple.transportProtocol == IPProtocol.gre { tuple.sourcePort = greKeys.sourceKey(tuple) }
+        tuple.zone = zone.identifier(of: .original)
+        let hash = hash.tuple(tuple)
         // A packet that reopens a closed connection is looked up again, once: the old connection is gone then.
         for _ in 0..<2 {
             var tracking = Tracking()
-            let node = find(tuple, zone: zone, now: now)
+            let node = find(tuple, hash: hash, zone: zone, now: now)
             let index: UInt32
             if node != Connection.none {
                 statistics.found &+= 1
                 index = node >> 1
                 tracking.direction = node & 1 == 0 ? .original : .reply
             } else {
-                switch make(tuple, zone: zone, now: now) {
+                switch make(tuple, hash: hash, zone: zone, now: now) {
                 case .made(let made): index = made
                 case .notInvertible: return invalid(.notInvertible)
                 case .full:
@@ -93,13 +95,10 @@ extension ConnectionTracker {
         case notInvertible, full
     }
 
-    private mutating func make(_ tuple: ConnectionTuple, zone: ConnectionZone, now: Timestamp) -> Making {
-        guard var reply = tuple.inverted else { return .notInvertible }
-        var original = tuple
-        original.zone = zone.identifier(of: .original)
+    private mutating func make(_ original: ConnectionTuple, hash: UInt32, zone: ConnectionZone, now: Timestamp) -> Making {
+        guard var reply = original.inverted else { return .notInvertible }
         reply.zone = zone.identifier(of: .reply)
-        let hashOriginal = hash.tuple(original)
-        if count >= configuration.maximumConnections, !dropEarly(near: hashOriginal, now: now) {
+        if count >= configuration.maximumConnections, !dropEarly(near: hash, now: now) {
             isPressed = true
             return .full
         }
@@ -108,8 +107,8 @@ extension ConnectionTracker {
         connection.pointee.original = original
         connection.pointee.reply = reply
         connection.pointee.zone = zone
-        connection.pointee.hashOriginal = hashOriginal
-        if expectations.count != 0, let expectation = expectations.take(original, hash, now: now) { fulfil(expectation, index, now: now) }
+        links[Int(index)].original.hash = hash
+        if expectations.count != 0, let expectation = expectations.take(original, self.hash, now: now) { fulfil(expectation, index, now: now) }
         statistics.created &+= 1
         return .made(index)
     }
@@ -125,7 +124,7 @@ extension ConnectionTracker {
                 let connection = pool + Int(node >> 1)
                 let isExpired = connection.pointee.deadline <= now
                 guard isExpired || !connection.pointee.status.contains(.assured) else {
-                    node = next(of: node)
+                    node = link(node).pointee.next
                     continue
                 }
                 retire(node >> 1)

@@ -25,6 +25,8 @@ public struct ConnectionTracker: ~Copyable {
     let pool: UnsafeMutablePointer<Connection>
     let table: UnsafeMutablePointer<UInt32>
     let bySource: UnsafeMutablePointer<UInt32>
+    /// Links of the chains, three a connection; the first of a free slot links the free list.
+    let links: UnsafeMutablePointer<ConnectionLinks>
     let limbo: UnsafeMutablePointer<UInt32>
     let bucketMask: UInt32
     let hash: SeededHash
@@ -58,7 +60,7 @@ public struct ConnectionTracker: ~Copyable {
     /// Bytes of memory that a tracker of this configuration needs, 64-byte aligned.
     public static func memorySize(_ configuration: TrackerConfiguration) -> Int {
         let tables = configuration.buckets * 2 + configuration.poolSlots
-        return configuration.poolSlots * stride + tables * MemoryLayout<UInt32>.stride
+        return configuration.poolSlots * (stride + MemoryLayout<ConnectionLinks>.stride) + tables * MemoryLayout<UInt32>.stride
     }
 
     /// - Parameters:
@@ -76,7 +78,9 @@ public struct ConnectionTracker: ~Copyable {
         let buckets = configuration.buckets
         bucketMask = UInt32(buckets - 1)
         pool = base.bindMemory(to: Connection.self, capacity: slots)
-        let tables = (base + slots * ConnectionTracker.stride).bindMemory(to: UInt32.self, capacity: buckets * 2 + slots)
+        let linksBase = base + slots * ConnectionTracker.stride
+        links = linksBase.bindMemory(to: ConnectionLinks.self, capacity: slots)
+        let tables = (linksBase + slots * MemoryLayout<ConnectionLinks>.stride).bindMemory(to: UInt32.self, capacity: buckets * 2 + slots)
         table = tables
         bySource = tables + buckets
         limbo = tables + buckets * 2

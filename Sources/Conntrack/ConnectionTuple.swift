@@ -41,7 +41,7 @@ import Wire
     @inlinable var isICMP: Bool { transportProtocol == IPProtocol.icmp || transportProtocol == IPProtocol.icmpv6 }
 
     /// The tuple of the answer; nil for an ICMP message that has no answer. The zone stays.
-    var inverted: ConnectionTuple? {
+    @inline(__always) var inverted: ConnectionTuple? {
         var result = self
         result.sourceHigh = destinationHigh
         result.sourceLow = destinationLow

@@ -1,49 +1,46 @@
 // The hash of tuples, and the generator of random choices.
 //
-// Invariant: without the seed nobody can tell which tuples share a bucket: SipHash-1-3 (Aumasson, Bernstein) over whole
-// words. Both are functions of their seed alone, so a run can be repeated.
+// Invariant: without the seed nobody can tell which tuples share a bucket. A sum of products of keyed halves (NH of UMAC: Black,
+// Halevi, Krawczyk, Krovetz, Rogaway, 1999) gives two different tuples the same number with a chance of 2^-32 over the keys, whatever
+// the tuples; a linear function with a random factor and summand of 128 bits (Dietzfelbinger, 1996) then makes any of its bits
+// independent for two numbers. Nobody gets to see a hash. Both are functions of their seed alone, so a run can be repeated.
 import Wire
 
 struct SeededHash: Sendable {
-    let key0: UInt64
-    let key1: UInt64
+    private let keyA: UInt64, keyB: UInt64, keyC: UInt64, keyD: UInt64, keyE: UInt64
+    private let factorHigh: UInt64, factorLow: UInt64, summandHigh: UInt64, summandLow: UInt64
 
+    init(key0: UInt64, key1: UInt64) {
+        var keys = RandomChoice(state: key0)
+        keyA = keys.next() ^ key1
+        keyB = keys.next() &+ key1
+        keyC = keys.next()
+        keyD = keys.next()
+        keyE = keys.next()
+        var linear = RandomChoice(state: key1)
+        factorHigh = linear.next()
+        factorLow = linear.next()
+        summandHigh = linear.next()
+        summandLow = linear.next()
+    }
+
+    /// The product of both halves of a word, each with its half of the key added.
     @inline(__always)
-    private static func round(_ v0: inout UInt64, _ v1: inout UInt64, _ v2: inout UInt64, _ v3: inout UInt64) {
-        v0 &+= v1
-        v1 = (v1 << 13 | v1 >> 51) ^ v0
-        v0 = v0 << 32 | v0 >> 32
-        v2 &+= v3
-        v3 = (v3 << 16 | v3 >> 48) ^ v2
-        v0 &+= v3
-        v3 = (v3 << 21 | v3 >> 43) ^ v0
-        v2 &+= v1
-        v1 = (v1 << 17 | v1 >> 47) ^ v2
-        v2 = v2 << 32 | v2 >> 32
+    private static func product(_ word: UInt64, _ key: UInt64) -> UInt64 {
+        let high = UInt32(truncatingIfNeeded: word >> 32) &+ UInt32(truncatingIfNeeded: key >> 32)
+        let low = UInt32(truncatingIfNeeded: word) &+ UInt32(truncatingIfNeeded: key)
+        return UInt64(high) &* UInt64(low)
     }
 
     @inline(__always)
     func callAsFunction(_ a: UInt64, _ b: UInt64, _ c: UInt64, _ d: UInt64, _ e: UInt64) -> UInt32 {
-        var v0 = key0 ^ 0x736f_6d65_7073_6575
-        var v1 = key1 ^ 0x646f_7261_6e64_6f6d
-        var v2 = key0 ^ 0x6c79_6765_6e65_7261
-        var v3 = key1 ^ 0x7465_6462_7974_6573
-        func absorb(_ word: UInt64) {
-            v3 ^= word
-            SeededHash.round(&v0, &v1, &v2, &v3)
-            v0 ^= word
-        }
-        absorb(a)
-        absorb(b)
-        absorb(c)
-        absorb(d)
-        absorb(e)
-        v2 ^= 0xff
-        SeededHash.round(&v0, &v1, &v2, &v3)
-        SeededHash.round(&v0, &v1, &v2, &v3)
-        SeededHash.round(&v0, &v1, &v2, &v3)
-        let hash = v0 ^ v1 ^ v2 ^ v3
-        return UInt32(truncatingIfNeeded: hash ^ hash >> 32)
+        let front = SeededHash.product(a, keyA) &+ SeededHash.product(b, keyB) &+ SeededHash.product(c, keyC)
+        let sum = front &+ SeededHash.product(d, keyD) &+ SeededHash.product(e, keyE)
+        // The upper half of (factor * sum + summand) modulo 2^128.
+        let product = factorLow.multipliedFullWidth(by: sum)
+        let (_, carry) = product.low.addingReportingOverflow(summandLow)
+        let upper = product.high &+ factorHigh &* sum &+ summandHigh &+ (carry ? 1 : 0)
+        return UInt32(truncatingIfNeeded: upper >> 32)
     }
 
     /// Over everything that identifies a direction.

@@ -193,7 +193,7 @@ import Wire
         // The free list holds every slot that was ever touched, once.
         var free: Set<UInt32> = []
         var slot = tracker.tracker.freeHead
-        while slot != Connection.none, free.insert(slot).inserted { slot = tracker.tracker.pool[Int(slot)].nextOriginal }
+        while slot != Connection.none, free.insert(slot).inserted { slot = tracker.tracker.links[Int(slot)].original.next }
         #expect(free.count == tracker.tracker.touched)
     }
 }
