@@ -58,18 +58,30 @@ struct ClassifierInterval {
         }
     }
 
-    /// The rules in a block that `blocks` names.
-    @inline(__always) func vector(_ block: Int, _ vectors: UnsafePointer<SIMD8<UInt64>>) -> SIMD8<UInt64> {
+    /// The words of the rules in a block that `blocks` names.
+    /// - Parameter room: eight words for rules that are listed in place.
+    @inline(__always) func words(_ block: Int, _ vectors: UnsafePointer<SIMD8<UInt64>>, room: UnsafeMutablePointer<UInt64>) -> UnsafePointer<UInt64> {
         guard content & ClassifierInterval.isListed != 0 else {
-            return vectors[Int(truncatingIfNeeded: content) &+ (blocks & (1 << UInt64(block) &- 1)).nonzeroBitCount]
+            let vector = vectors + (Int(truncatingIfNeeded: content) &+ (blocks & (1 << UInt64(block) &- 1)).nonzeroBitCount)
+            return UnsafeRawPointer(vector).assumingMemoryBound(to: UInt64.self)
         }
-        var result = SIMD8<UInt64>(repeating: 0)
+        for word in 0 ..< Classifier.blockWords { room[word] = 0 }
         for index in 0 ..< ClassifierInterval.listCapacity {
             let bit = Int(truncatingIfNeeded: content >> UInt64(16 &* index) & 0x7fff)
-            if bit / Classifier.blockSize == block { result[bit % Classifier.blockSize / 64] |= 1 << UInt64(bit % 64) }
+            if bit / Classifier.blockSize == block { room[bit % Classifier.blockSize / 64] |= 1 << UInt64(bit % 64) }
         }
-        return result
+        return UnsafePointer(room)
     }
+}
+
+/// How a field is read: the frequent ones without the evaluator's detour by registers.
+enum ClassifierReader: UInt8 {
+    /// 1, 2, 4 or 8 bytes of the network or transport header.
+    case network, transport
+    case transportProtocol, state
+    /// A property of the interface: the interval is known by its place.
+    case input, output
+    case general
 }
 
 struct ClassifierDimension {
@@ -85,12 +97,19 @@ struct ClassifierDimension {
     /// Rules that do not look at this field, by block, and the blocks with one.
     var indifferent: UnsafeMutablePointer<SIMD8<UInt64>>
     var indifferentBlocks: UInt64
-    /// What the packet's value leaves possible.
+    var reader = ClassifierReader.general
+    /// `.input`, `.output`: intervals by the interface's place; behind the last the one for no interface.
+    var byInterface: UnsafeMutablePointer<UInt32>?
+    /// What the packet's value leaves possible; and its words in the block that is being looked at, nil for none.
     var current = ClassifierInterval()
+    var words: UnsafePointer<UInt64>?
+    /// Eight words for rules listed in place.
+    var room: UnsafeMutablePointer<UInt64>
 }
 
 struct Classifier {
     static var blockSize: Int { 512 }
+    static var blockWords: Int { blockSize / 64 }
     /// Rules of one classifier; longer chains have several.
     static var maximumRules: Int { 64 * blockSize }
     static var maximumDimensions: Int { 16 }
@@ -145,8 +164,8 @@ extension Program {
         let dimensions = classifier.pointee.dimensions, count = classifier.pointee.dimensionCount
         for index in 0 ..< count {
             let dimension = dimensions + index
-            var value: UInt128 = 0
-            let interval = read(dimension, &value, &context) ? dimension.pointee.intervals[dimension.pointee.interval(value)] : ClassifierInterval()
+            let place = interval(dimension, &context)
+            let interval = place >= 0 ? dimension.pointee.intervals[place] : ClassifierInterval()
             dimension.pointee.current = interval
             blocks &= interval.blocks | dimension.pointee.indifferentBlocks
             if blocks == 0 { break }
@@ -157,25 +176,43 @@ extension Program {
             let block = blocks.trailingZeroBitCount
             let bit = blocks & (0 &- blocks)
             blocks &= blocks &- 1
-            var candidates = SIMD8<UInt64>(repeating: UInt64.max)
             for index in 0 ..< count {
                 let dimension = dimensions + index
                 let interval = dimension.pointee.current
-                var possible = dimension.pointee.indifferent[block]
-                if interval.blocks & bit != 0 {
-                    possible |= interval.vector(block, dimension.pointee.vectors)
-                }
-                candidates &= possible
-                if candidates == SIMD8(repeating: 0) { break }
+                dimension.pointee.words = interval.blocks & bit == 0 ? nil : interval.words(block, dimension.pointee.vectors, room: dimension.pointee.room)
             }
-            guard candidates != SIMD8(repeating: 0) else { continue }
             let run = classifier.pointee.runs + runs
-            run.initialize(to: CandidateRun(bits: candidates, position: 0, block: UInt32(truncatingIfNeeded: block), word: 0))
+            guard collect(classifier, block, run) else { continue }
             // Rules before `first` have run.
             while step(run, classifier), run.pointee.position < first {}
             if run.pointee.position != UInt32.max { runs &+= 1 }
         }
         classifier.pointee.runCount = runs
+    }
+
+    /// The candidates of a block, word by word: the first fields, which have the most values, rule out nearly all. False for none.
+    @inline(__always) private func collect(_ classifier: UnsafeMutablePointer<Classifier>, _ block: Int, _ run: UnsafeMutablePointer<CandidateRun>) -> Bool {
+        let dimensions = classifier.pointee.dimensions, count = classifier.pointee.dimensionCount
+        let words = UnsafeMutableRawPointer(run).assumingMemoryBound(to: UInt64.self)
+        let used = min(Classifier.blockWords, (Int(classifier.pointee.ruleCount) &- block &* Classifier.blockSize &+ 63) / 64)
+        var all: UInt64 = 0
+        for word in 0 ..< Classifier.blockWords {
+            var candidates: UInt64 = word < used ? UInt64.max : 0
+            var index = 0
+            while candidates != 0 && index < count {
+                let dimension = dimensions + index
+                var possible = UnsafeRawPointer(dimension.pointee.indifferent + block).assumingMemoryBound(to: UInt64.self)[word]
+                if let own = dimension.pointee.words { possible |= own[word] }
+                candidates &= possible
+                index &+= 1
+            }
+            words[word] = candidates
+            all |= candidates
+        }
+        run.pointee.position = 0
+        run.pointee.block = UInt32(truncatingIfNeeded: block)
+        run.pointee.word = 0
+        return all != 0
     }
 
     /// Goes to a run's next candidate; false, and the position at the maximum, if there is none.
@@ -211,6 +248,32 @@ extension Program {
         return classifier.pointee.offsets[Int(best)]
     }
 
+    /// The interval that the packet's value lies in; negative if it has none.
+    @inline(__always) private func interval(_ dimension: UnsafeMutablePointer<ClassifierDimension>, _ context: inout PacketContext) -> Int {
+        switch dimension.pointee.reader {
+        case .network, .transport:
+            let base = dimension.pointee.reader == .network
+                ? context.layer.network
+                : context.layer.isValid && (context.layer.fragmentOffset == 0 || context.layer.readsLaterFragments) ? context.layer.offset : -1
+            let length = Int(dimension.pointee.field.length)
+            let offset = base &+ Int(dimension.pointee.field.x)
+            guard base >= 0, offset &+ length <= context.layer.end else { return -1 }
+            let value = (context.packet.start + offset).number(0, length) & UInt64(truncatingIfNeeded: dimension.pointee.field.mask)
+            return dimension.pointee.interval(narrow: value)
+        case .transportProtocol:
+            guard context.layer.isValid else { return -1 }
+            return dimension.pointee.interval(narrow: UInt64(context.layer.transportProtocol) & UInt64(truncatingIfNeeded: dimension.pointee.field.mask))
+        case .state:
+            context.walk?.pointee.reads.insert(.connectionState)
+            return dimension.pointee.interval(narrow: UInt64(context.conntrack.state) & UInt64(truncatingIfNeeded: dimension.pointee.field.mask))
+        case .input: return Int(dimension.pointee.byInterface.unsafelyUnwrapped[min(Int(context.input), interfaceCount)])
+        case .output: return Int(dimension.pointee.byInterface.unsafelyUnwrapped[min(Int(context.output), interfaceCount)])
+        case .general:
+            var value: UInt128 = 0
+            return read(dimension, &value, &context) ? dimension.pointee.interval(value) : -1
+        }
+    }
+
     private func read(_ dimension: UnsafePointer<ClassifierDimension>, _ value: inout UInt128, _ context: inout PacketContext) -> Bool {
         let field = dimension.pointee.field
         let length = Int(field.length)
@@ -236,8 +299,19 @@ extension Program {
 }
 
 extension ClassifierDimension {
+    /// The elementary interval of a value of up to eight bytes.
+    @inline(__always) func interval(narrow value: UInt64) -> Int {
+        var first = 0, length = count
+        if let directory {
+            let bucket = Int(truncatingIfNeeded: value >> directoryShift)
+            first = Int(directory[bucket])
+            length = Int(directory[bucket &+ 1]) &+ 1 &- first
+        }
+        return field.length <= 4 ? search(UInt32(truncatingIfNeeded: value), first, length) : search(value, first, length)
+    }
+
     /// The elementary interval of a value.
-    @inline(__always) func interval(_ value: UInt128) -> Int {
+    func interval(_ value: UInt128) -> Int {
         var first = 0, length = count
         if let directory {
             let bucket = Int(truncatingIfNeeded: value >> UInt128(directoryShift))

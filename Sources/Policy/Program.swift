@@ -26,7 +26,7 @@ public struct Program {
     var chains: UnsafePointer<BaseChain>
     /// Start and count in `chains`, by hook and family: `index(hook, family)`.
     var directory: UnsafePointer<(start: UInt32, count: UInt32)>
-    var services: UInt32
+    @usableFromInline var services: UInt32
     var interfaces: UnsafePointer<InterfaceRecord>
     var interfaceCount: Int
     var counters: UnsafeMutablePointer<CounterState>
@@ -55,11 +55,11 @@ public struct Program {
     static var directorySize: Int { 7 * 5 }
 
     /// Whether some rule or chain needs the service for packets of the family.
-    public func needs(_ service: PipelineService, _ family: PacketFamily) -> Bool {
+    @inlinable @inline(__always) public func needs(_ service: PipelineService, _ family: PacketFamily) -> Bool {
         services & Program.bit(service, family) != 0
     }
 
-    static func bit(_ service: PipelineService, _ family: PacketFamily) -> UInt32 {
+    @inlinable @inline(__always) static func bit(_ service: PipelineService, _ family: PacketFamily) -> UInt32 {
         1 << (UInt32(service.rawValue) * 8 + UInt32(family.rawValue))
     }
 

@@ -25,11 +25,11 @@ private struct RoutedFields: Equatable {
     let mark: UInt32
     let trafficClass: UInt8
 
-    init(_ context: PacketContext) {
-        source = context.parsed.sourceAddress
-        destination = context.parsed.destinationAddress
-        mark = context.mark
-        trafficClass = context.parsed.trafficClass
+    init(_ transit: inout Transit) {
+        source = transit.context.parsed.sourceAddress
+        destination = transit.context.parsed.destinationAddress
+        mark = transit.context.mark
+        trafficClass = transit.context.parsed.trafficClass
     }
 }
 
@@ -53,9 +53,13 @@ extension SlowPath {
             }
             if isEnd { break }
             guard chains[index].type != .nat else { continue }
-            let before = RoutedFields(transit.context)
+            guard chains[index].type == .route else {
+                if let ended = run(chains[index], &transit) { return ended }
+                continue
+            }
+            let before = RoutedFields(&transit)
             if let ended = run(chains[index], &transit) { return ended }
-            if chains[index].type == .route, RoutedFields(transit.context) != before { transit.wantsRoute = true }
+            if RoutedFields(&transit) != before { transit.wantsRoute = true }
         }
         return hook == .postrouting || hook == .input ? confirm(&transit) : nil
     }
