@@ -32,7 +32,7 @@ import Wire
     /// Index that names no connection.
     public static var none: UInt32 { UInt32.max }
 
-    /// TCP window and state; unused by other protocols.
+    /// TCP window and state. Other protocols leave it alone, but for SCTP (`sctp`).
     public var window = TCPWindowPair()
 
     // The second line: what an eviction and the sweep look at.
@@ -46,15 +46,13 @@ import Wire
     public var start: Timestamp = 0
     /// When its last packet came.
     public var lastSeen: Timestamp = 0
-    /// UDP: when two-way traffic begins to count as a stream. GRE and others: unused.
-    public var streamFrom: Timestamp = 0
-
-    /// SCTP tags and state; unused by other protocols.
-    public var sctp = SCTPAssociation()
     public var original = ConnectionTuple()
     public var reply = ConnectionTuple()
     /// `ct mark`.
     public var mark: UInt32 = 0
+    /// The zone as the ruleset gave it; the tuples hold it by direction.
+    public var zone = ConnectionZone.default
+    var hasExpectations = false
     /// `ct label`: 128 bits, bit 0 is the lowest of `labelsLow`.
     public var labelsLow: UInt64 = 0
     public var labelsHigh: UInt64 = 0
@@ -63,11 +61,6 @@ import Wire
     public var originalBytes: UInt64 = 0
     public var replyPackets: UInt64 = 0
     public var replyBytes: UInt64 = 0
-    /// The zone as the ruleset gave it; the tuples hold it by direction.
-    public var zone = ConnectionZone.default
-    /// The flow cache's two entries (slot by direction), kept here for the caller; `Connection.none` when there are none.
-    public var originalFlow = Connection.none
-    public var replyFlow = Connection.none
     /// The caller's number of the interface that a masquerade binding belongs to; 0 for none.
     public var masqueradeInterface: UInt32 = 0
     /// The connection that expected this one, if `status` has `.expected`.
@@ -76,20 +69,26 @@ import Wire
     public var helper: UInt16 = 0
     /// Timeout policy (`ct timeout`); 0 for the configured timeouts.
     public var timeoutPolicy: UInt16 = 0
-
-    var helperState = Connection.none
-    var hasExpectations = false
     /// The helper of its master, when that expected it (`ConnectionHelper` raw value); 0 for none.
     var masterHelper: UInt16 = 0
-    /// The endpoint-independent mapping that it holds.
+
+    var helperState = Connection.none
+    /// The endpoint-independent mapping that it holds. The record fills four cache lines, so that every window has one of its
+    /// own (a test holds it to that).
     var cone = Connection.none
-    /// Fills the record to five cache lines, so that every window has one of its own (a test holds it to that).
-    private var padding: UInt32 = 0
 
     init() {}
 
     /// Whether a helper or synproxy may change more of its packets than NAT does.
     public var isReadBeyondPorts: Bool { helperState != Connection.none }
+    /// SCTP tags and state, where TCP has its window: of SCTP connections only.
+    var sctp: SCTPAssociation {
+        get { withUnsafeBytes(of: window) { $0.loadUnaligned(as: SCTPAssociation.self) } }
+        set { withUnsafeMutableBytes(of: &window) { $0.storeBytes(of: newValue, as: SCTPAssociation.self) } }
+    }
+    /// UDP: when two-way traffic begins to count as a stream, two seconds behind the first packet.
+    var streamFrom: Timestamp { start &+ 2_000_000_000 }
+
     @inlinable public var transportProtocol: UInt8 { original.transportProtocol }
     @inlinable public var tcpState: TCPState { TCPState(rawValue: window.state) ?? .none }
     @inlinable public func tuple(_ direction: ConnectionDirection) -> ConnectionTuple { direction == .original ? original : reply }

@@ -74,6 +74,5 @@ extension ConnectionTracker {
         ntl_prefetch_write(record + 64)
         ntl_prefetch_write(record + 128)
         ntl_prefetch_write(record + 192)
-        ntl_prefetch_write(record + 256)
     }
 }

@@ -1,7 +1,7 @@
 // The hash table of tuples: chains of links, one a direction, beside the records.
 //
 // Invariant: a node is `index << 1 | direction`; a chain holds each node once. A link holds its whole hash, so that a walk
-// looks at a record only where it has found what it looks for: links lie sixteen times closer together than records. An
+// looks at a record only where it has found what it looks for: links lie ten times closer together than records. An
 // expired connection that is found is given up, so that a lookup never sees one.
 import Wire
 

@@ -107,6 +107,7 @@ extension ConnectionTracker {
         connection.pointee.original = original
         connection.pointee.reply = reply
         connection.pointee.zone = zone
+        if original.transportProtocol == IPProtocol.sctp { connection.pointee.sctp = SCTPAssociation() }
         links[Int(index)].original.hash = hash
         if expectations.count != 0, let expectation = expectations.take(original, self.hash, now: now) { fulfil(expectation, index, now: now) }
         statistics.created &+= 1

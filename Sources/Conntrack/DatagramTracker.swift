@@ -20,7 +20,6 @@ extension ConnectionTracker {
         if verifies, !isUnchecked, !Checksum.verifyTransport(packet, parsed) { return .invalid(.badChecksum) }
 
         let connection = pool + Int(index)
-        if !connection.pointee.isConfirmed { connection.pointee.streamFrom = now &+ 2_000_000_000 }
         let timeouts = timeouts(connection).pointee
         let status = connection.pointee.status
         guard status.contains(.seenReply) else {

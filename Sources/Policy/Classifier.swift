@@ -62,7 +62,9 @@ struct ClassifierInterval {
     /// - Parameter room: eight words for rules that are listed in place.
     @inline(__always) func words(_ block: Int, _ vectors: UnsafePointer<SIMD8<UInt64>>, room: UnsafeMutablePointer<UInt64>) -> UnsafePointer<UInt64> {
         guard content & ClassifierInterval.isListed != 0 else {
-            let vector = vectors + (Int(truncatingIfNeeded: content) &+ (blocks & (1 << UInt64(block) &- 1)).nonzeroBitCount)
+            let before = blocks & (1 << UInt64(block) &- 1)
+            // Counting bits is a dozen instructions on the default processor.
+            let vector = vectors + (Int(truncatingIfNeeded: content) &+ (before == 0 ? 0 : before.nonzeroBitCount))
             return UnsafeRawPointer(vector).assumingMemoryBound(to: UInt64.self)
         }
         for word in 0 ..< Classifier.blockWords { room[word] = 0 }
@@ -307,7 +309,17 @@ extension ClassifierDimension {
             first = Int(directory[bucket])
             length = Int(directory[bucket &+ 1]) &+ 1 &- first
         }
-        return field.length <= 4 ? search(UInt32(truncatingIfNeeded: value), first, length) : search(value, first, length)
+        guard field.length <= 4 else { return search(value, first, length) }
+        // As `search`; the sign of a difference in more bits than the numbers have keeps the compiler from branching.
+        let starts = self.starts.assumingMemoryBound(to: UInt32.self)
+        var low = first, rest = length
+        while rest > 1 {
+            let half = rest >> 1
+            let isAbove = Int(truncatingIfNeeded: (value &- UInt64(starts[low &+ half])) >> 63)
+            low &+= half & (isAbove &- 1)
+            rest &-= half
+        }
+        return low
     }
 
     /// The elementary interval of a value.

@@ -7,7 +7,7 @@ import Wire
 @Suite struct TableTests {
     @Test func everyWindowHasACacheLine() {
         #expect(MemoryLayout<TCPWindowPair>.size == 64)
-        #expect(ConnectionTracker.stride == 320)
+        #expect(ConnectionTracker.stride == 256)
         #expect(MemoryLayout<Connection>.offset(of: \.window) == 0)
         let tracker = TestTracker(seed: 1)
         #expect(UInt(bitPattern: tracker.tracker.poolBase) % 64 == 0)
