@@ -9,6 +9,8 @@ import Wire
 @frozen public struct TrackerAnticipation: Sendable {
     public var hash: UInt32 = 0
     public var sourceHash: UInt32 = 0
+    /// Of the answer, if NAT does what it did last.
+    public var answerHash: UInt32 = 0
     /// A connection that stands in the way or may have to go.
     public var candidate: UInt32 = Connection.none
     public init() {}
@@ -23,6 +25,12 @@ extension ConnectionTracker {
         result.sourceHash = hash.source(tuple, zone: .default)
         ntl_prefetch_read(table + Int(result.hash & bucketMask))
         ntl_prefetch_read(bySource + Int(result.sourceHash & bucketMask))
+        var answer = tuple
+        if lastSourceRange.flags.contains(.addresses), lastSourceRange.minimumAddress.family == tuple.family, !lastSourceRange.admitsSource(tuple) {
+            lastSourceRange.chooseAddress(&answer, .source, zone: .default)
+        }
+        result.answerHash = answer.inverted.map { hash.tuple($0) } ?? result.hash
+        ntl_prefetch_read(table + Int(result.answerHash & bucketMask))
         return result
     }
 
@@ -32,6 +40,8 @@ extension ConnectionTracker {
     public mutating func anticipateRecords(_ anticipation: inout TrackerAnticipation, incoming: Int) {
         let source = bySource[Int(anticipation.sourceHash & bucketMask)]
         if source != Connection.none { ntl_prefetch_read(links + Int(source)) }
+        let answer = table[Int(anticipation.answerHash & bucketMask)]
+        if answer != Connection.none { ntl_prefetch_read(links + Int(answer >> 1)) }
         var node = table[Int(anticipation.hash & bucketMask)]
         if count &+ incoming >= configuration.maximumConnections {
             var step: UInt32 = 1
@@ -56,23 +66,20 @@ extension ConnectionTracker {
         ntl_prefetch_read(bySource + Int(own.source.hash & bucketMask))
     }
 
-    /// The lines of a record that a lookup compares.
+    /// All of a record: it is compared, and if it goes, a new connection comes into its place soon.
     @inline(__always)
     private mutating func request(_ index: UInt32) {
         let record = UnsafeMutableRawPointer(pool + Int(index))
+        ntl_prefetch_write(record)
         ntl_prefetch_write(record + 64)
-        ntl_prefetch_read(record + 128)
-        ntl_prefetch_read(record + 192)
+        ntl_prefetch_write(record + 128)
+        ntl_prefetch_write(record + 192)
     }
 
     /// All of the record that the next new connection will fill.
     @inline(__always)
     mutating func requestFree() {
         guard freeHead != Connection.none else { return }
-        let record = UnsafeMutableRawPointer(pool + Int(freeHead))
-        ntl_prefetch_write(record)
-        ntl_prefetch_write(record + 64)
-        ntl_prefetch_write(record + 128)
-        ntl_prefetch_write(record + 192)
+        request(freeHead)
     }
 }

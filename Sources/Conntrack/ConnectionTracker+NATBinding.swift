@@ -45,6 +45,7 @@ extension ConnectionTracker {
             connection.pointee.status.insert(manipulation == .source ? .sourceNAT : .destinationNAT)
         }
         if manipulation == .source {
+            if let range { lastSourceRange = range }
             let own = links + Int(index)
             own.pointee.source.hash = hash.source(connection.pointee.original, zone: connection.pointee.zone)
             let head = bySource + Int(own.pointee.source.hash & bucketMask)

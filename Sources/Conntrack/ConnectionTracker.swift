@@ -37,6 +37,8 @@ public struct ConnectionTracker: ~Copyable {
     var helpers = HelperPool()
     var greKeys = GREKeys()
     var cone: ConeTable
+    /// What a source was last bound to: a good guess at what the next one will be (Anticipation).
+    var lastSourceRange = NATRange()
     /// The source being chosen must be nobody's outer endpoint.
     var keepsOffCones = false
     private let ownedMemory: UnsafeMutableRawPointer?

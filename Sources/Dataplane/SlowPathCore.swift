@@ -86,6 +86,7 @@ public struct SlowPathCore: ~Copyable {
                 anticipate(count)
                 for place in 0 ..< count { handle(Mbuf(burst[place].unsafelyUnwrapped), worker: worker, now: now) }
                 handled += count
+                if count > 0 { path.pointee.withdrawRetired() }
             }
         }
         if let offload { handled += offload.serve(path, now: now) }

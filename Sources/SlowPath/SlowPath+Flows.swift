@@ -100,6 +100,11 @@ extension SlowPath {
 
     // MARK: - Withdrawing
 
+    /// Ends caching of connections that died. Best while what they were is still in the processor's cache: behind each batch.
+    public mutating func withdrawRetired() {
+        while let dead = tracker.pointee.takeRetired() { withdrawFlows(of: dead) }
+    }
+
     /// Ends caching of a connection's directions, if they are cached.
     mutating func withdrawFlows(of connection: UInt32) {
         noteWithdrawn(connection)

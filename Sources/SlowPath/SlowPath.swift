@@ -172,7 +172,7 @@ public struct SlowPath: ~Copyable {
         let tracker = self.tracker
         tracker.pointee.forEachDue(now: now, budget: settings.timerBudget) { creditFlows(of: $0, now: now) }
         tracker.pointee.expire(now: now, budget: settings.timerBudget)
-        while let dead = tracker.pointee.takeRetired() { withdrawFlows(of: dead) }
+        withdrawRetired()
         router.neighbours.expire(now: now, budget: settings.timerBudget)
         serveNeighbours(now: now)
         expireFragments(now: now)

@@ -84,7 +84,7 @@ func run(ruleCount: Int, wanted: Int) throws {
         for place in 0 ..< burst { path.anticipateEnd(anticipations[place], incoming: burst) }
         for packet in batch where path.process(packet, ingress: 0, now: now).sendsInPlace { forwarded += 1 }
         now += 32_000
-        path.runTimers(now: now)
+        path.withdrawRetired()
         _ = path.beginGracePeriod()
         path.endGracePeriod(now: now)
     }
