@@ -169,12 +169,11 @@ extension ConnectionTracker {
             noteLine()
             return true
         }
+        // Linux notes the line even where the packet is then dropped because nothing can be expected.
+        noteLine()
         let own = connection.pointee.tuple(direction)
         let opposite = connection.pointee.tuple(direction.opposite)
-        if let announced, announced != own.source {
-            noteLine()
-            return true
-        }
+        if let announced, announced != own.source { return true }
         var expectation = Expectation()
         expectation.tuple.family = own.family
         expectation.tuple.transportProtocol = IPProtocol.tcp
@@ -191,7 +190,6 @@ extension ConnectionTracker {
         } else if expect(&expectation, tracking, limit: 1, seconds: 300, now: now) != nil {
             return false
         }
-        noteLine()
         return true
     }
 

@@ -64,6 +64,8 @@ extension Compiler {
 
     /// Where the header keeps its own Internet checksum; nil if it has none, or if the field is that checksum.
     private static func checksumPlace(_ field: PayloadField) -> Int? {
+        // nft mends no checksum for a field that was not named.
+        guard !field.isRaw else { return nil }
         let place: Int? = switch (field.base, field.proto) {
         case (.network, "ip"): 10
         case (.transport, "tcp"): 16

@@ -170,7 +170,9 @@ final class Evaluator {
         if base == .transport, length == 16, offset == 0 || offset == 16 {
             let proto = context.severalTransports ? "th" : context.transport.flatMap { ["tcp", "udp", "udplite", "dccp", "sctp"].contains($0) ? $0 : nil }
             if let proto, let field = Protocols.named(proto)?.fields.first(where: { $0.offset == Int(offset) && $0.length == 16 }) {
-                return .payload(PayloadField(base: base, offset: Int(offset), length: 16, proto: proto, field: field.name, type: field.type))
+                var named = PayloadField(base: base, offset: Int(offset), length: 16, proto: proto, field: field.name, type: field.type)
+                named.isRaw = true
+                return .payload(named)
             }
         }
         return .payload(PayloadField(base: base, offset: Int(offset), length: Int(length), proto: "", field: "", type: Datatype(.hexInteger, bits: Int(length), byteOrder: .network)))

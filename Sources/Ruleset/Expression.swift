@@ -22,6 +22,8 @@ public struct PayloadField: Sendable, Hashable {
     public var tunnel: String?
     /// `proto field` of the tunnel protocol's own header (`vxlan vni`): read inside the tunnel header itself.
     public var isTunnelHeader = false
+    /// Written as a raw expression (`@th,16,16`), and named for the listing only.
+    public var isRaw = false
 
     public init(base: PayloadBase, offset: Int, length: Int, proto: String, field: String, type: Datatype, tunnel: String? = nil, isTunnelHeader: Bool = false) {
         self.base = base
