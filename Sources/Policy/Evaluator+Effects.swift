@@ -129,6 +129,7 @@ extension Program {
         context.walk?.pointee.refuse(.copy, rule: pc.pointee.rule)
         context.hasDuplicate = true
         context.duplicate = destination(pc, &context)
+        (context.duplicate.mark, context.duplicate.priority) = (context.mark, context.priority)
         return true
     }
 
@@ -157,8 +158,11 @@ extension Program {
         case .forward:
             let request = destination(pc, &context)
             guard request.device != PacketContext.noInterface else { return .breaksRule }
+            // To a neighbour only of the packet's own family.
+            guard !request.hasAddress || context.layer.etherType == (pc.pointee.length == 4 ? EtherType.ipv4 : EtherType.ipv6) else { return .breaksRule }
             context.walk?.pointee.refuse(.copy, rule: pc.pointee.rule)
             context.forward = request
+            (context.forward.mark, context.forward.priority) = (context.mark, context.priority)
             return .verdict(.stolen)
         case .queue:
             context.walk?.pointee.refuse(.queue, rule: pc.pointee.rule)

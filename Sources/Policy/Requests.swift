@@ -79,5 +79,8 @@ public struct SynproxyParameters: RawRepresentable, Sendable {
     public var address = IPAddress(ipv4: 0)
     /// `tproxy to`: host order, 0 for none.
     public var port: UInt16 = 0
+    /// What the packet was marked with when the statement was passed.
+    public var mark: UInt32 = 0
+    public var priority: UInt32 = 0
     @inlinable public init() {}
 }

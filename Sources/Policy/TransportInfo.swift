@@ -33,7 +33,7 @@ extension PacketContext {
             info.end = packet.length
             // The length of an 802.3 frame: Linux names it after what follows, Novell's or LLC (eth_type_trans).
             if info.etherType < 0x600 { info.etherType = packet.length >= network &+ 2 && packet.load16(network) == 0xffff ? 1 : 4 }
-            info.trafficLength = hook == .egress ? packet.length : packet.length &- network
+            info.trafficLength = hook == .egress || (family == .arp && hook == .output) ? packet.length : packet.length &- network
             TransportInfo.locateUnchecked(packet, &info)
             // Measured on Linux 6.18: at the link hooks payload expressions take a later fragment's bytes for its transport
             // header (IPv4), or the IPv6 header itself.

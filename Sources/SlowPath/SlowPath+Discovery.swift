@@ -22,9 +22,26 @@ extension SlowPath {
         link.destination = message.senderMAC
         link.source = answer.senderMAC
         room.length = answer.build(into: room, link: link)
-        guard room.length > 0, emit(room, by: transit.ingress) else { return .dropped(.noBuffer) }
+        guard room.length > 0, sendARP(room, by: transit.ingress, now: transit.now) else { return .dropped(.noBuffer) }
         statistics.answered &+= 1
         return .delivered
+    }
+
+    /// An ARP message of the router's own, through the arp output chains and the device's egress chains; false if there is no room.
+    mutating func sendARP(_ packet: PacketBuffer, by port: PortIndex, now: Timestamp) -> Bool {
+        var own = Transit(packet: packet, ingress: Transit.noPort, now: now, isInPlace: false)
+        prepare(&own.context, records: false)
+        guard PacketParser.parse(packet, into: &own.context.parsed) == .none else { return false }
+        own.egress = port
+        own.context.family = .arp
+        own.context.hook = .output
+        own.context.output = port
+        for chain in program.chains(.output, .arp) {
+            if run(chain, &own) != nil { return true }
+        }
+        if runLinkHook(.egress, &own) != nil { return true }
+        var leaving = own.packet, device = port
+        return leaveVLAN(&leaving, &device) && outbox.send(leaving, to: device)
     }
 
     mutating func discoverNeighbour(_ transit: inout Transit) -> Disposition {

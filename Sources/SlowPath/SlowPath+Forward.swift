@@ -67,7 +67,7 @@ extension SlowPath {
         }
     }
 
-    private mutating func decrementTimeToLive(_ transit: inout Transit) {
+    mutating func decrementTimeToLive(_ transit: inout Transit) {
         let network = Int(transit.parsed.networkOffset)
         transit.parsed.timeToLive &-= 1
         if transit.parsed.family == .ipv4 {

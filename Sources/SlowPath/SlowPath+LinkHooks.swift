@@ -13,6 +13,10 @@ extension SlowPath {
         transit.context.family = .netdev
         transit.context.output = transit.egress
         let device = hook == .ingress ? transit.ingress : transit.egress
+        // At egress Linux no longer knows where the frame came in.
+        let input = transit.context.input
+        if hook == .egress { transit.context.input = PacketContext.noInterface }
+        defer { transit.context.input = input }
         for index in 0 ..< chains.count where chains[index].device == device {
             if let ended = run(chains[index], &transit) { return ended }
         }

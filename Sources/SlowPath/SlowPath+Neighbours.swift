@@ -108,6 +108,7 @@ extension SlowPath {
             room.length = message.build(into: room, link: LinkHeader(destination: isProbe ? event.mac : NeighbourMessage.groupMAC(group), source: own))
         }
         guard room.length > 0 else { return }
-        if emit(room, by: event.port) { statistics.generated &+= 1 } else { statistics.count(.noBuffer) }
+        let isSent = event.address.family == .ipv4 ? sendARP(room, by: event.port, now: now) : emit(room, by: event.port)
+        if isSent { statistics.generated &+= 1 } else { statistics.count(.noBuffer) }
     }
 }

@@ -106,34 +106,4 @@ extension SlowPath {
         answer.direction = tracking.direction.opposite
         return answer
     }
-
-    /// `dup to`: a copy of the packet as it stands goes to the named device or gateway.
-    mutating func duplicate(_ transit: borrowing Transit) {
-        let request = transit.context.duplicate
-        guard let room = outbox.copy(transit.context.packet) else { return statistics.count(.noBuffer) }
-        emit(room, request, transit)
-    }
-
-    /// `fwd to`: the packet leaves by the named device, past everything else.
-    mutating func steal(_ transit: borrowing Transit) -> Disposition {
-        if transit.context.synproxy != UInt32.max { return answerSynproxy(transit) }
-        guard let room = outbox.copy(transit.context.packet) else { return .dropped(.noBuffer) }
-        emit(room, transit.context.forward, transit)
-        return .delivered
-    }
-
-    private mutating func emit(_ packet: PacketBuffer, _ request: ForwardRequest, _ transit: borrowing Transit) {
-        let result = request.hasAddress ? router.route(to: request.address, ingress: transit.ingress) : nil
-        let port = request.device != PacketContext.noInterface ? request.device : result?.port ?? Transit.noPort
-        guard router.interfaces[port].exists else { return statistics.count(.portDown) }
-        guard request.hasAddress else {
-            if !emit(packet, by: port) { statistics.count(.noBuffer) }
-            return
-        }
-        var copy = Transit(packet: packet, ingress: transit.ingress, now: transit.context.now, isInPlace: false)
-        copy.egress = port
-        copy.nextHop = result?.nextHop ?? request.address
-        guard PacketParser.parse(packet, into: &copy.context.parsed) == .none else { return }
-        _ = send(&copy)
-    }
 }

@@ -71,6 +71,8 @@ public struct SlowPath: ~Copyable {
     let cookies: SYNCookies
     /// Depth of own packets that cause own packets.
     var depth = 0
+    /// Depth of copies that cause copies.
+    var copyDepth = 0
 
     public init(settings: SlowPathSettings, tracker: consuming ConnectionTracker, flows: consuming FlowCache,
                 ruleset: CompiledRuleset, router: consuming Router, reassembler: consuming Reassembler) {

@@ -1,0 +1,94 @@
+// `dup to` and `fwd to`: a copy of the packet, or the packet itself, leaves by another way.
+//
+// Invariant: a copy that passes chains is copied again at most `copyLimit` times over (netdev), or not at all (ip, ip6), so that
+// rules that send packets in a circle end. Sources: net/netfilter/nf_dup_netdev.c, nft_fwd_netdev.c,
+// net/ipv4/netfilter/nf_dup_ipv4.c, net/ipv6/netfilter/nf_dup_ipv6.c.
+import Conntrack
+import Policy
+import Routing
+import Wire
+
+extension SlowPath {
+    /// How deep link-layer copies may nest (NF_RECURSION_LIMIT).
+    private static var copyLimit: Int { 2 }
+
+    /// `dup to`: a copy of the packet as it stands goes to the named device or gateway.
+    mutating func duplicate(_ transit: borrowing Transit) {
+        guard let room = copy(transit) else { return statistics.count(.noBuffer) }
+        if transit.context.family == .netdev { return leave(room, transit.context.duplicate, transit) }
+        guard copyDepth == 0 else { return }
+        copyDepth += 1
+        defer { copyDepth -= 1 }
+        sendDuplicate(room, transit)
+    }
+
+    /// `fwd to`: the packet leaves by the named device, past everything but that device's egress chains.
+    mutating func steal(_ transit: borrowing Transit) -> Disposition {
+        if transit.context.synproxy != UInt32.max { return answerSynproxy(transit) }
+        guard let room = copy(transit) else { return .dropped(.noBuffer) }
+        let request = transit.context.forward
+        guard request.hasAddress else {
+            leave(room, request, transit)
+            return .delivered
+        }
+        var copy = Transit(packet: room, ingress: transit.ingress, now: transit.context.now, isInPlace: false)
+        prepare(&copy.context, records: false)
+        let defect = PacketParser.parse(room, into: &copy.context.parsed)
+        guard defect == .none else { return .dropped(defect) }
+        guard copy.parsed.timeToLive > 1 else { return .dropped(.timeToLiveExceeded) }
+        guard copyDepth <= SlowPath.copyLimit, router.interfaces[request.device].exists else { return .dropped(.portDown) }
+        copyDepth += 1
+        defer { copyDepth -= 1 }
+        decrementTimeToLive(&copy)
+        copy.egress = request.device
+        copy.nextHop = request.address
+        _ = send(&copy)
+        return .delivered
+    }
+
+    /// A copy that later ones do not overwrite.
+    private mutating func copy(_ transit: borrowing Transit) -> PacketBuffer? {
+        if !transit.isInPlace { outbox.protect(transit.context.packet) }
+        return outbox.copy(transit.context.packet)
+    }
+
+    /// A whole frame leaves by a device, through its egress chains.
+    private mutating func leave(_ packet: PacketBuffer, _ request: ForwardRequest, _ cause: borrowing Transit) {
+        let device = request.device
+        guard router.interfaces[device].exists, copyDepth <= SlowPath.copyLimit else { return statistics.count(.portDown) }
+        copyDepth += 1
+        defer { copyDepth -= 1 }
+        var copy = Transit(packet: packet, ingress: cause.ingress, now: cause.context.now, isInPlace: false)
+        prepare(&copy.context, records: false)
+        (copy.context.mark, copy.context.priority) = (request.mark, request.priority)
+        if PacketParser.parse(packet, into: &copy.context.parsed) != .none { copy.context.parsed.keepLinkHeader() }
+        copy.egress = device
+        guard runLinkHook(.egress, &copy) == nil else { return }
+        var leaving = copy.packet, port = device
+        if !leaveVLAN(&leaving, &port) || !outbox.send(leaving, to: port) { statistics.count(.noBuffer) }
+    }
+
+    /// The copy of an IP packet: untracked, by the gateway's route, through the output and postrouting hooks.
+    private mutating func sendDuplicate(_ packet: PacketBuffer, _ cause: borrowing Transit) {
+        let request = cause.context.duplicate, hook = cause.context.hook
+        var copy = Transit(packet: packet, ingress: Transit.noPort, now: cause.context.now, isInPlace: false)
+        prepare(&copy.context, records: false)
+        (copy.context.mark, copy.context.priority) = (request.mark, request.priority)
+        guard PacketParser.parse(packet, into: &copy.context.parsed) == .none else { return }
+        if hook == .prerouting || hook == .input { decrementTimeToLive(&copy) }
+        if copy.parsed.family == .ipv4 {
+            let network = Int(copy.parsed.networkOffset)
+            packet.store16(packet.load16(network + 6) | 0x4000, at: network + 6)
+            Checksum.fillIPv4Header(packet.start + network, length: Int(copy.parsed.networkHeaderLength))
+            guard PacketParser.parse(packet, into: &copy.context.parsed) == .none else { return }
+        }
+        let result = router.route(to: request.address, ingress: cause.ingress)
+        apply(result, &copy)
+        if request.device != PacketContext.noInterface { copy.egress = request.device }
+        guard router.interfaces[copy.egress].exists else { return statistics.count(.portDown) }
+        if result.kind != .unicast { copy.nextHop = request.address }
+        copy.tracking = .untracked
+        refreshView(&copy)
+        if runHook(.output, &copy) == nil { _ = postroute(&copy) }
+    }
+}
