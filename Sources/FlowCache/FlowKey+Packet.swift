@@ -9,11 +9,11 @@ extension FlowKey {
         transportProtocol == IPProtocol.icmp ? type == 8 || type == 0 : transportProtocol == IPProtocol.icmpv6 && (type == 128 || type == 129)
     }
 
-    /// The key of `parsed`, or nil if its packets cannot be cached: not IP, a fragment, a transport header that is cut short,
+    /// The key of `parsed`, or nil if its packets cannot be cached: not IP, a fragment (an atomic one of RFC 6946 as well, whose transport header is not where an entry expects it), a transport header that is cut short,
     /// ICMP other than echo.
     @inlinable public init?(parsed: ParsedPacket, ingress: PortIndex) {
         self.init()
-        guard parsed.family != nil, !parsed.flags.contains(.isFragment), !parsed.flags.contains(.transportMalformed) else { return nil }
+        guard parsed.family != nil, !parsed.flags.contains(.isFragment), parsed.fragmentHeaderOffset == 0, !parsed.flags.contains(.transportMalformed) else { return nil }
         source = parsed.sourceAddress
         destination = parsed.destinationAddress
         transportProtocol = parsed.transportProtocol

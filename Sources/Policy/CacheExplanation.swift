@@ -50,7 +50,8 @@ extension Instruction {
             case .expiration, .bytes, .packets, .averagePacket: return .connectionAccounting
             default: return nil
             }
-        case .extensionHeader, .ipOption: return .otherHeader
+        // A packet with extension headers or IP options never meets the flow cache: without, the answer is the same for all.
+        case .extensionHeader, .ipOption: return nil
         case .tcpOption, .setTCPOption, .resetTCPOption: return .tcpOption
         case .sctpChunk, .dccpOption, .tunnel: return .payload
         case .numgen: return .numgen

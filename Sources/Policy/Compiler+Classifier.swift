@@ -226,8 +226,9 @@ struct ConditionReader {
         MetaKey.networkProtocol, .family, .transportProtocol, .mark, .priority, .packetType,
         .inputIndex, .inputName, .inputType, .inputGroup, .outputIndex, .outputName, .outputType, .outputGroup,
     ].map(\.rawValue))
+    /// Not the status: a rule that asks must be heard asking, since connections of the flow cache become assured later.
     private static let conntrackKeys: Set<UInt8> = Set([
-        ConntrackKey.state, .direction, .status, .mark, .zone, .networkProtocol, .transportProtocol, .source, .destination,
+        ConntrackKey.state, .direction, .mark, .zone, .networkProtocol, .transportProtocol, .source, .destination,
         .sourceIPv4, .sourceIPv6, .destinationIPv4, .destinationIPv6, .sourcePort, .destinationPort,
     ].map(\.rawValue))
 

@@ -74,7 +74,7 @@ extension Program {
     /// a = source register, value = option kind, x = offset in the option, length = 2 or 4. Never adds an option, never
     /// raises the maximum segment size.
     func setTCPOption(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> Bool {
-        context.walk?.pointee.refuse(.tcpOption, rule: pc.pointee.rule)
+        refuseForOptions(pc, &context)
         guard let header = tcpHeader(context) else { return false }
         let packet = context.packet
         let length = Int(pc.pointee.length)
@@ -108,7 +108,7 @@ extension Program {
 
     /// value = option kind: overwritten with no-operations.
     func resetTCPOption(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> OptionRemoval {
-        context.walk?.pointee.refuse(.tcpOption, rule: pc.pointee.rule)
+        refuseForOptions(pc, &context)
         guard let header = tcpHeader(context) else { return .missingHeader }
         let packet = context.packet
         var index = 20

@@ -94,9 +94,9 @@ extension Program {
         return true
     }
 
-    /// IPv6 extension header: value = header number, second = 1 for "exists", x = offset.
+    /// IPv6 extension header: value = header number, second = 1 for "exists", x = offset. Nothing to guard: a packet with
+    /// extension headers or IP options never meets the flow cache.
     func loadExtensionHeader(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> Bool {
-        context.walk?.pointee.refuse(.otherHeader, rule: pc.pointee.rule)
         let exists = pc.pointee.second != 0
         guard context.layer.etherType == EtherType.ipv6, context.layer.network &+ 40 <= context.layer.end else { return exists ? store(false, pc) : false }
         let found = IPv6Headers.find(context.packet, network: context.layer.network, end: context.layer.end, target: UInt8(truncatingIfNeeded: pc.pointee.value))
@@ -119,9 +119,15 @@ extension Program {
         return packet.load8(offset) <= 1 || length == 0 ? 1 : length
     }
 
+    /// Every packet of a TCP flow may carry other options; a flow of another protocol has none in any.
+    @inline(__always) func refuseForOptions(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) {
+        if context.layer.isValid, context.layer.transportProtocol != IPProtocol.tcp { return }
+        context.walk?.pointee.refuse(.tcpOption, rule: pc.pointee.rule)
+    }
+
     /// value = option kind, second = 1 for "exists", x = offset in the option.
     func loadTCPOption(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> Bool {
-        context.walk?.pointee.refuse(.tcpOption, rule: pc.pointee.rule)
+        refuseForOptions(pc, &context)
         let exists = pc.pointee.second != 0
         guard let header = tcpHeader(context) else { return exists ? store(false, pc) : false }
         var index = 20
@@ -138,7 +144,6 @@ extension Program {
 
     /// IPv4 option: value = option number, second = 1 for "exists", x = offset in the option.
     func loadIPOption(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> Bool {
-        context.walk?.pointee.refuse(.otherHeader, rule: pc.pointee.rule)
         let exists = pc.pointee.second != 0
         let found = context.layer.etherType == EtherType.ipv4 ? findIPOption(UInt8(truncatingIfNeeded: pc.pointee.value), &context) : -1
         if exists { return store(found >= 0, pc) }

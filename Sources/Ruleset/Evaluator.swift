@@ -207,7 +207,7 @@ final class Evaluator {
                 throw fail("conflicting network layer protocols specified: \(known) vs. \(family?.rawValue ?? "")", node)
             }
             guard let family else { throw fail("cannot determine ip protocol version, use \"ip \(name)\" or \"ip6 \(name)\" instead", node) }
-            if let header = Protocols.named(family.rawValue), context.network == nil { try require(header, node) }
+            // No implied match, as in nft: the lookup itself fails for a connection of the other family.
             type = Datatypes.make(family == .ip ? .ipv4Address : .ipv6Address)
         }
         switch key {
@@ -292,7 +292,7 @@ final class Evaluator {
         case .nexthop:
             let chosen = family ?? (context.network == "ip" ? .ip : context.network == "ip6" ? .ip6 : nil)
             guard let chosen else { throw fail("cannot determine ip protocol version, use \"ip nexthop\" or \"ip6 nexthop\" instead", node) }
-            if let header = Protocols.named(chosen.rawValue) { try require(header, node) }
+            if let known = context.network, known != chosen.rawValue { throw fail("conflicting network layer protocols specified: \(known) vs. \(chosen.rawValue)", node) }
             return .route(.nexthop, family: chosen, type: Datatypes.make(chosen == .ip ? .ipv4Address : .ipv6Address))
         }
     }

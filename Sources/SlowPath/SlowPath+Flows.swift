@@ -36,6 +36,10 @@ extension SlowPath {
                 flow.guard.checksTCPWindow = !settings.isTCPLiberal
             }
             guard !connection.pointee.isReadBeyondPorts else { return nil }
+            // A packet more than two seconds old makes these assured, and nobody tells the worker: a rule may have asked.
+            if walk.pointee.reads.contains(.connectionStatus), !connection.pointee.status.contains(.assured) {
+                guard key.transportProtocol != IPProtocol.udp, key.transportProtocol != IPProtocol.udplite, key.transportProtocol != IPProtocol.gre else { return nil }
+            }
             // Tunnels of PPTP differ by call ID, which the cache's key does not have.
             guard key.transportProtocol != IPProtocol.gre || connection.pointee.original.destinationPort == 0 else { return nil }
             flow.guard.checksTransportChecksum = settings.verifiesChecksums

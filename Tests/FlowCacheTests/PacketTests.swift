@@ -74,6 +74,23 @@ import Wire
         #expect(taken > 2_500)
     }
 
+    /// A fragment header moves the transport header, even around a datagram in one piece (RFC 6946).
+    @Test func atomicFragmentsHaveNoKey() throws {
+        let plain = Packet(key(77, ipv6: true, transportProtocol: IPProtocol.udp)).frame()
+        let header = 14 + 40, count = plain.length - header
+        let frame = Frame(Array(repeating: 0, count: plain.length + 8))
+        frame.buffer.start.copyMemory(from: plain.buffer.start, byteCount: header)
+        (frame.buffer.start + header + 8).copyMemory(from: plain.buffer.start + header, byteCount: count)
+        frame.buffer.store16(UInt16(count + 8), at: 14 + 4)
+        frame.buffer.store8(IPProtocol.fragment, at: 14 + 6)
+        frame.buffer.store8(IPProtocol.udp, at: header)
+        var parsed = ParsedPacket()
+        #expect(PacketParser.parse(frame.buffer, into: &parsed) == .none)
+        #expect(parsed.transportProtocol == IPProtocol.udp && !parsed.flags.contains(.isFragment))
+        #expect(FlowKey(parsed: parsed, ingress: 0) == nil)
+        #expect(probe(frame) == nil)
+    }
+
     // MARK: - Rewrite
 
     private func forward(_ flow: FlowDescription, _ frame: Frame) throws {

@@ -16,7 +16,7 @@ SCRIPTS = {
     "udp": ["data", "rdata", "data", "rdata", "data", "data", "rdata", "data"],
     "icmp": ["data", "rdata", "data", "rdata", "data"],
 }
-ODD = ["bad", "late", "rst", "rrst", "syn", "error", "rerror", "ttl1", "fragments", "again", "tos", "long", "mss", "synack", "null", "options", "extension", "urg", "toobig", "vlan", "zerosum", "short", "fin"]
+ODD = ["bad", "late", "rst", "rrst", "syn", "error", "rerror", "ttl1", "fragments", "again", "tos", "long", "mss", "synack", "null", "options", "extension", "urg", "toobig", "vlan", "zerosum", "short", "fin", "atomic"]
 
 
 class Dialogues:
@@ -29,15 +29,20 @@ class Dialogues:
         for number in range(r.randint(2, 5)):
             mac, version, address = r.choice(CLIENTS)
             proto = r.choice(["tcp", "tcp", "udp", "udp", "icmp"])
-            server = r.choice(SERVERS[mac[0], version])
+            servers = SERVERS[mac[0], version]
+            if often and r.random() < 0.8:
+                servers = [address for address in servers if address not in ROUTER]
+            server = r.choice(servers)
             talks.append(dict(mac=mac, v=version, client=address, server=server, proto=proto, sport=1000 + number if r.random() < 0.7 else 40000 + number, dport=r.choice([22, 53, 80, 80, 443, 8080, 2000])))
         queues = []
         for number, talk in enumerate(talks):
             script = list(SCRIPTS[talk["proto"]])
             if often:
                 at = 4 if talk["proto"] == "tcp" else 2
-                for _ in range(r.randint(10, 30)):
-                    script.insert(r.randint(at, len(script) - (3 if talk["proto"] == "tcp" else 0)), r.choice(["data", "rdata", "data", "rdata", "tos", "long", "urg", "ttl1", "bad", "zerosum", "late"]))
+                # Mostly what an established connection carries, so that most frames can meet the cache.
+                kinds = ["data", "rdata"] * 10 + ["tos", "long", "urg", "ttl1", "bad", "zerosum", "late", "options", "extension", "atomic"]
+                for _ in range(r.randint(30, 90)):
+                    script.insert(r.randint(at, len(script) - (3 if talk["proto"] == "tcp" else 0)), r.choice(kinds))
             for _ in range(r.choice([0, 0, 1, 2, 3])):
                 script.insert(r.randint(0, len(script)), r.choice(ODD))
             queues.append([dict(talk=number, do=step, n=r.randint(0, 1 << 30)) for step in script])
@@ -101,6 +106,9 @@ class Speaker:
             ip["options"] = [b"\x07\x07\x04\0\0\0\0", b"\x01\x01\x01\0", b"\x94\x04\0\0"][n % 3]
         if do == "extension" and v6:
             ip["extensions"] = [[(60, b"\0\x01\x04\0\0\0\0")], [(0, b"\0\x01\x04\0\0\0\0")], [(0, b"\0\x01\x04\0\0\0\0"), (60, b"\0\x01\x04\0\0\0\0")]][n % 3]
+        if do == "atomic" and v6:
+            # A fragment header of a datagram in one piece (RFC 6946).
+            ip["extensions"] = [(44, b"\0\0\0\0\0\0\1")]
         if do in ("error", "rerror", "toobig"):
             return self.error(s, do, n, v6)
         if do == "again":

@@ -88,6 +88,8 @@ class Linux:
         # Path MTUs learned from the last dialogue's ICMP errors.
         for family in ("ipv4", "ipv6"):
             setting(f"{family}/route/flush", "1")
+        # IPv6 keeps what it learned through the setting.
+        run("ip", "-6", "route", "flush", "cache")
         result = run("nft", "-f", "-", text=text)
         self.drain(0.0)
         return result.stderr

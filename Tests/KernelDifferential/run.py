@@ -9,6 +9,7 @@ ENGINE is the executable packet-engine. Exit code 0: no difference; 1: a differe
 import argparse
 import copy
 import random
+import re
 import sys
 import time
 
@@ -23,7 +24,7 @@ class Case:
     def __init__(self, seed, often=False):
         r = random.Random(seed)
         self.seed = seed
-        self.tables = Rulesets(r, cached=often and r.random() < 0.75).generate()
+        self.tables = Rulesets(r, cached=r.choice([0, 1, 1, 2, 2, 2]) if often else 0).generate()
         self.talks, self.steps = Dialogues(r).generate(often)
         if any(header.startswith("netdev") for header, _ in self.tables):
             # Malformed frames are gone before a netdev chain sees them (docs/nft.md).
@@ -47,7 +48,7 @@ class Case:
 def change(steps, r):
     """Rulesets that change in mid dialogue, and time that passes."""
     for step in steps:
-        step["wait"] = r.choice([1] * 30 + [2000, 2000, 31000, 130000])
+        step["wait"] = r.choice([1] * 120 + [2000, 2000, 31000, 130000])
     for _ in range(r.choice([0, 0, 1, 2])):
         table = "inet later%d" % r.randint(0, 1)
         text = r.choice(["add table %s; add chain %s f { type filter hook forward priority %d; }; add rule %s f %s" % (
@@ -98,12 +99,18 @@ def play(case, engines, exact=False):
             return ("frames", "\n".join(lines))
     for what, values in (("listing", [e.listing() if exact else state(e.listing()) for e in engines]),
                          ("connections", ["\n".join(e.connections(True) if isinstance(e, Needletail) and exact else e.connections()) for e in engines])):
-        if values[0] != values[1]:
+        if values[0] != values[1] and not (exact and alike(*values)):
             left, right = values[0].splitlines(), values[1].splitlines()
             lines = ["%s" % what] + ["  %s: %s" % (engines[0].name, line.strip()) for line in left if line not in right]
             lines += ["  %s: %s" % (engines[1].name, line.strip()) for line in right if line not in left]
             return (what, "\n".join(lines))
     return None
+
+
+def alike(left, right):
+    """Whether two lists of connections are the same but for a second of the rest of a life: the cache counts time by the millisecond."""
+    left, right = (re.findall(r"^(.*?)(?: seconds=(\d+))?$", text, re.M) for text in (left, right))
+    return len(left) == len(right) and all(a == b and abs(int(s or 0) - int(t or 0)) < 2 for (a, s), (b, t) in zip(left, right))
 
 
 def shrink(case, engines, exact, difference, seconds=20):
@@ -196,19 +203,20 @@ def main():
         return 1 if bad else 0
     if options.what == "invisible":
         engines = [Needletail(options.engine, caches=False), Needletail(options.engine)]
-        hits = frames = 0
+        hits = plain = frames = 0
         load = engines[1].load
         def counting(text, seed=1):
-            nonlocal hits, frames
-            h, n = engines[1].hits()
-            hits, frames = hits + h, frames + n
+            nonlocal hits, plain, frames
+            h, n, p = engines[1].hits()
+            hits, frames, plain = hits + h, frames + n, plain + p
             return load(text, seed)
         engines[1].load = counting
         done, bad, seeds = campaign(engines, options, True)
         print("seeds %s" % " ".join(str(s) for s in seeds))
         share = 100 * hits / max(1, frames)
-        print("%d rulesets with the cache on and off, %d with a difference; %d of %d frames (%.0f %%) by the cache" % (done, bad, hits, frames, share))
-        if share < 10:
+        print("%d rulesets with the cache on and off, %d with a difference; %d of %d frames (%.0f %%) by the cache, %d of them by the short way" % (
+            done, bad, hits, frames, share, plain))
+        if share < 30 or plain < hits // 10:
             print("too few frames met the cache: this proves nothing")
             return 1
         return 1 if bad else 0

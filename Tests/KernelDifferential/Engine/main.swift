@@ -5,7 +5,7 @@
 //     nft HEX                           changes the ruleset by these commands
 //     list                              what `nft -a list ruleset` prints
 //     connections                       the connections, one a line
-//     hits                              "HITS FRAMES"
+//     hits                              "HITS FRAMES PLAIN"
 import Foundation
 import Ruleset
 
@@ -37,7 +37,7 @@ while let line = readLine() {
     case "nft": print(engine?.nft(["-f", "-"], input: text(words[1])) ?? "")
     case "list": print(engine?.nft(["-a", "list", "ruleset"]) ?? "")
     case "connections": print(engine?.connections().joined(separator: "\n") ?? "")
-    case "hits": print("\(engine?.hits ?? 0) \(engine?.frames ?? 0)")
+    case "hits": print("\(engine?.hits ?? 0) \(engine?.frames ?? 0) \(engine?.plainHits ?? 0)")
     default: print("unknown command")
     }
     print(".")
