@@ -87,7 +87,8 @@ extension FlowCache {
         let nowTick = now >> tickShift
         let age = Int32(bitPattern: UInt32(truncatingIfNeeded: nowTick) &- tick)
         // A worker's clock may be a tick ahead of the writer's.
-        return age <= 0 ? now : (nowTick &- UInt64(age)) << tickShift
+        // The end of the tick: a life that a packet of the slow path began earlier in it is not cut short.
+        return age <= 0 ? now : min(now, (nowTick &- UInt64(age) &+ 1) << tickShift &- 1)
     }
 
     func record(_ table: FlowTable, _ slot: Int, now: Timestamp) -> FlowRecord {

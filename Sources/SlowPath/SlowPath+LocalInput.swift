@@ -12,7 +12,8 @@ extension SlowPath {
         // Linux puts IPv4 together before the input hook, IPv6 behind it.
         if transit.parsed.family == .ipv4, transit.parsed.flags.contains(.isFragment), let ended = defragment(&transit, isForUs: true) { return ended }
         if let ended = runHook(.input, &transit) { return ended }
-        if transit.parsed.family == .ipv6, transit.parsed.fragmentHeaderOffset != 0, let ended = defragment(&transit, isForUs: true) { return ended }
+        // An atomic fragment (RFC 6946) is delivered, and quoted in errors, with its header.
+        if transit.parsed.family == .ipv6, transit.parsed.flags.contains(.isFragment), let ended = defragment(&transit, isForUs: true) { return ended }
         return deliver(&transit)
     }
 

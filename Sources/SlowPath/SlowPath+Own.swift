@@ -28,6 +28,8 @@ extension SlowPath {
         guard defect == .none else { return .dropped(defect) }
         guard routeOwn(&own, near: port, isSourceOpen: isSourceOpen) else { return .dropped(.noRoute) }
         own.tracking = attached
+        // Rules may ask how much the connection carried, workers' packets included.
+        if attached.hasConnection { creditFlows(of: attached.connection, now: own.now) }
         refreshView(&own)
         let destination = own.parsed.destinationAddress
         if let ended = runHook(.output, &own) { return ended }
