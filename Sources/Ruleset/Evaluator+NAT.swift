@@ -117,6 +117,8 @@ extension Evaluator {
 
     func tproxy(_ family: AddressFamily?, _ addressNode: Node?, _ portNode: Node?, _ node: StatementNode) throws -> Statement {
         guard view.family == .ip || view.family == .ip6 || view.family == .inet else { throw EvaluationError(message: "tproxy is only supported for IPv4/IPv6/INET", location: node.location) }
+        // Only JSON can say so.
+        if addressNode == nil, portNode == nil { throw EvaluationError(message: Transaction.refusal + "Invalid argument", location: node.location) }
         let known = context.network.flatMap(AddressFamily.init(rawValue:))
         if context.transport == nil && !context.severalTransports { throw EvaluationError(message: "Transparent proxy support requires transport protocol match", location: node.location) }
         if let family, let known, known != family { throw EvaluationError(message: "conflicting network layer protocols.", location: node.location) }

@@ -27,7 +27,7 @@ extension WorkerSuite {
             #expect(Checksum.verifyTransport(packet, parsed))
         }
         let record = try #require(bench.lookup(udpFlow().key))
-        #expect(record.packets == 1 && record.bytes == 32 && record.lastUsed == 77 << 20)
+        #expect(record.packets == 1 && record.bytes == 32 && record.lastUsed == 78 << 20 - 1)
         #expect(bench.statistics.value(.hits) == 1)
         #expect(bench.statistics.value(port: 0) == PortStatistics(receivedPackets: 1, receivedBytes: 60))
         #expect(bench.statistics.value(port: 1) == PortStatistics(transmittedPackets: 1, transmittedBytes: 46))
