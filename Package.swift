@@ -70,7 +70,7 @@ var targets: [Target] = floor("Wire")
     + floor("Ruleset")
     + floor("Routing", ["Wire"])
     + floor("Conntrack", ["Wire", "CIntrinsics"])
-    + floor("Policy", ["Wire", "Ruleset"])
+    + floor("Policy", ["CIntrinsics", "Wire", "Ruleset"])
     + floor("FlowCache", ["Wire", "CIntrinsics"])
     + floor("SlowPath", ["CIntrinsics", "Wire", "Ruleset", "Policy", "Conntrack", "Routing", "FlowCache"])
 

@@ -27,8 +27,12 @@ public struct Lcore: Hashable, Sendable {
         guard error == 0 else { throw DPDKError(.state, "lcore \(id) cannot start: \(errnoText(error))", advice: "wait for what runs there") }
     }
 
-    /// Waits until what runs there returns; its result, 0 if nothing ran.
-    @discardableResult public func wait() -> Int32 { rte_eal_wait_lcore(id) }
+    /// Waits until what runs there returns; its result, 0 if nothing ran. It sleeps meanwhile: the caller's CPU, its cache and its memory
+    /// channel are somebody else's.
+    @discardableResult public func wait() -> Int32 {
+        while isRunning { usleep(1000) }
+        return rte_eal_wait_lcore(id)
+    }
     public var isRunning: Bool { rte_eal_get_lcore_state(id) == RUNNING }
 }
 

@@ -11,6 +11,7 @@
 // changes no packet, no counter and no record of the walk's needs. Where a rule changes a field on the way, the rest of
 // the chain is looked up anew. Memory is bounded by `ClassifierPlan.blockBudget` a dimension: bounds too many to hold
 // widen the rules with the widest ranges, which costs time, never correctness.
+import CIntrinsics
 
 /// One value of the packet that rules compare.
 struct Dimension: Hashable {
@@ -58,18 +59,24 @@ struct ClassifierInterval {
         }
     }
 
+    /// A listed rule.
+    @inline(__always) func rule(_ entry: Int) -> Int { Int(truncatingIfNeeded: content >> UInt64(16 &* entry) & 0x7fff) }
+
+    /// The words of the rules in a block that `blocks` names, as a vector.
+    @inline(__always) func vector(_ block: Int, _ vectors: UnsafePointer<SIMD8<UInt64>>) -> UnsafePointer<UInt64> {
+        let before = blocks & (1 << UInt64(block) &- 1)
+        // Counting bits is a dozen instructions on the default processor.
+        let vector = vectors + (Int(truncatingIfNeeded: content) &+ (before == 0 ? 0 : before.nonzeroBitCount))
+        return UnsafeRawPointer(vector).assumingMemoryBound(to: UInt64.self)
+    }
+
     /// The words of the rules in a block that `blocks` names.
     /// - Parameter room: eight words for rules that are listed in place.
     @inline(__always) func words(_ block: Int, _ vectors: UnsafePointer<SIMD8<UInt64>>, room: UnsafeMutablePointer<UInt64>) -> UnsafePointer<UInt64> {
-        guard content & ClassifierInterval.isListed != 0 else {
-            let before = blocks & (1 << UInt64(block) &- 1)
-            // Counting bits is a dozen instructions on the default processor.
-            let vector = vectors + (Int(truncatingIfNeeded: content) &+ (before == 0 ? 0 : before.nonzeroBitCount))
-            return UnsafeRawPointer(vector).assumingMemoryBound(to: UInt64.self)
-        }
+        guard content & ClassifierInterval.isListed != 0 else { return vector(block, vectors) }
         for word in 0 ..< Classifier.blockWords { room[word] = 0 }
         for index in 0 ..< ClassifierInterval.listCapacity {
-            let bit = Int(truncatingIfNeeded: content >> UInt64(16 &* index) & 0x7fff)
+            let bit = rule(index)
             if bit / Classifier.blockSize == block { room[bit % Classifier.blockSize / 64] |= 1 << UInt64(bit % 64) }
         }
         return UnsafePointer(room)
@@ -102,7 +109,13 @@ struct ClassifierDimension {
     var reader = ClassifierReader.general
     /// `.input`, `.output`: intervals by the interface's place; behind the last the one for no interface.
     var byInterface: UnsafeMutablePointer<UInt32>?
-    /// What the packet's value leaves possible; and its words in the block that is being looked at, nil for none.
+    /// The packet's value is being searched for, among `length` intervals from `place` on.
+    var searches = false
+    var value: UInt64 = 0
+    var length = 0
+    /// Of the packet's value: its interval (negative for none), what that leaves possible, and its words in the block that is being looked
+    /// at, nil for none.
+    var place = -1
     var current = ClassifierInterval()
     var words: UnsafePointer<UInt64>?
     /// Eight words for rules listed in place.
@@ -164,13 +177,15 @@ extension Program {
     private func lookUp(_ classifier: UnsafeMutablePointer<Classifier>, _ changes: UInt64, from first: UInt32, _ context: inout PacketContext) {
         var blocks = UInt64.max
         let dimensions = classifier.pointee.dimensions, count = classifier.pointee.dimensionCount
+        // In stages, so that the misses of all fields pass together: directories, starts, intervals, then vectors.
+        for index in 0 ..< count { begin(dimensions + index, &context) }
+        for index in 0 ..< count where dimensions[index].searches { dimensions[index].narrow() }
+        for index in 0 ..< count where dimensions[index].searches { dimensions[index].search() }
         for index in 0 ..< count {
             let dimension = dimensions + index
-            let place = interval(dimension, &context)
-            let interval = place >= 0 ? dimension.pointee.intervals[place] : ClassifierInterval()
+            let interval = dimension.pointee.place >= 0 ? dimension.pointee.intervals[dimension.pointee.place] : ClassifierInterval()
             dimension.pointee.current = interval
             blocks &= interval.blocks | dimension.pointee.indifferentBlocks
-            if blocks == 0 { break }
         }
         classifier.pointee.changes = changes
         var runs = 0
@@ -178,23 +193,62 @@ extension Program {
             let block = blocks.trailingZeroBitCount
             let bit = blocks & (0 &- blocks)
             blocks &= blocks &- 1
-            for index in 0 ..< count {
-                let dimension = dimensions + index
-                let interval = dimension.pointee.current
-                dimension.pointee.words = interval.blocks & bit == 0 ? nil : interval.words(block, dimension.pointee.vectors, room: dimension.pointee.room)
-            }
             let run = classifier.pointee.runs + runs
-            guard collect(classifier, block, run) else { continue }
+            run.pointee.position = 0
+            run.pointee.block = UInt32(truncatingIfNeeded: block)
+            run.pointee.word = 0
+            guard attempt(classifier, block, bit, run) ?? collect(classifier, block, bit, run) else { continue }
             // Rules before `first` have run.
             while step(run, classifier), run.pointee.position < first {}
-            if run.pointee.position != UInt32.max { runs &+= 1 }
+            guard run.pointee.position != UInt32.max else { continue }
+            runs &+= 1
+            // A rule is a few cache lines, and of many rules seldom there.
+            let rule = instructions + Int(classifier.pointee.offsets[Int(run.pointee.position)])
+            ntl_prefetch_read(rule)
+            ntl_prefetch_read(rule + 2)
+            ntl_prefetch_read(rule + 4)
         }
         classifier.pointee.runCount = runs
     }
 
-    /// The candidates of a block, word by word: the first fields, which have the most values, rule out nearly all. False for none.
-    @inline(__always) private func collect(_ classifier: UnsafeMutablePointer<Classifier>, _ block: Int, _ run: UnsafeMutablePointer<CandidateRun>) -> Bool {
+    /// The candidates of a block whose rules all look at a field whose value leaves a few, listed rules: those are tried one by one.
+    /// False for none, nil if there is no such field.
+    @inline(__always) private func attempt(_ classifier: UnsafeMutablePointer<Classifier>, _ block: Int, _ bit: UInt64, _ run: UnsafeMutablePointer<CandidateRun>) -> Bool? {
         let dimensions = classifier.pointee.dimensions, count = classifier.pointee.dimensionCount
+        var chosen = 0
+        while chosen < count, dimensions[chosen].indifferentBlocks & bit != 0 || dimensions[chosen].current.content & ClassifierInterval.isListed == 0 { chosen &+= 1 }
+        guard chosen < count else { return nil }
+        let words = UnsafeMutableRawPointer(run).assumingMemoryBound(to: UInt64.self)
+        for word in 0 ..< Classifier.blockWords { words[word] = 0 }
+        var all: UInt64 = 0
+        var last = -1
+        for entry in 0 ..< ClassifierInterval.listCapacity {
+            let rule = dimensions[chosen].current.rule(entry)
+            // The last is repeated.
+            guard rule != last else { break }
+            last = rule
+            guard rule / Classifier.blockSize == block else { continue }
+            let word = rule % Classifier.blockSize / 64
+            let mask: UInt64 = 1 << UInt64(rule % 64)
+            var index = 0
+            while index < count, dimensions[index].allows(rule, block, bit, word, mask) { index &+= 1 }
+            guard index == count else { continue }
+            words[word] |= mask
+            all |= mask
+        }
+        return all != 0
+    }
+
+    /// The candidates of a block, word by word: the first fields, which have the most values, rule out nearly all. False for none.
+    @inline(__always) private func collect(_ classifier: UnsafeMutablePointer<Classifier>, _ block: Int, _ bit: UInt64, _ run: UnsafeMutablePointer<CandidateRun>) -> Bool {
+        let dimensions = classifier.pointee.dimensions, count = classifier.pointee.dimensionCount
+        for index in 0 ..< count {
+            let dimension = dimensions + index
+            let interval = dimension.pointee.current
+            let words = interval.blocks & bit == 0 ? nil : interval.words(block, dimension.pointee.vectors, room: dimension.pointee.room)
+            dimension.pointee.words = words
+            if let words { ntl_prefetch_read(words) }
+        }
         let words = UnsafeMutableRawPointer(run).assumingMemoryBound(to: UInt64.self)
         let used = min(Classifier.blockWords, (Int(classifier.pointee.ruleCount) &- block &* Classifier.blockSize &+ 63) / 64)
         var all: UInt64 = 0
@@ -211,9 +265,6 @@ extension Program {
             words[word] = candidates
             all |= candidates
         }
-        run.pointee.position = 0
-        run.pointee.block = UInt32(truncatingIfNeeded: block)
-        run.pointee.word = 0
         return all != 0
     }
 
@@ -250,8 +301,8 @@ extension Program {
         return classifier.pointee.offsets[Int(best)]
     }
 
-    /// The interval that the packet's value lies in; negative if it has none.
-    @inline(__always) private func interval(_ dimension: UnsafeMutablePointer<ClassifierDimension>, _ context: inout PacketContext) -> Int {
+    /// Reads the packet's value of a field; its interval if that needs no long search.
+    @inline(__always) private func begin(_ dimension: UnsafeMutablePointer<ClassifierDimension>, _ context: inout PacketContext) {
         switch dimension.pointee.reader {
         case .network, .transport:
             let base = dimension.pointee.reader == .network
@@ -259,20 +310,19 @@ extension Program {
                 : context.layer.isValid && (context.layer.fragmentOffset == 0 || context.layer.readsLaterFragments) ? context.layer.offset : -1
             let length = Int(dimension.pointee.field.length)
             let offset = base &+ Int(dimension.pointee.field.x)
-            guard base >= 0, offset &+ length <= context.layer.end else { return -1 }
-            let value = (context.packet.start + offset).number(0, length) & UInt64(truncatingIfNeeded: dimension.pointee.field.mask)
-            return dimension.pointee.interval(narrow: value)
+            guard base >= 0, offset &+ length <= context.layer.end else { return dimension.pointee.end(at: -1) }
+            dimension.pointee.begin((context.packet.start + offset).number(0, length) & UInt64(truncatingIfNeeded: dimension.pointee.field.mask))
         case .transportProtocol:
-            guard context.layer.isValid else { return -1 }
-            return dimension.pointee.interval(narrow: UInt64(context.layer.transportProtocol) & UInt64(truncatingIfNeeded: dimension.pointee.field.mask))
+            guard context.layer.isValid else { return dimension.pointee.end(at: -1) }
+            dimension.pointee.begin(UInt64(context.layer.transportProtocol) & UInt64(truncatingIfNeeded: dimension.pointee.field.mask))
         case .state:
             context.walk?.pointee.reads.insert(.connectionState)
-            return dimension.pointee.interval(narrow: UInt64(context.conntrack.state) & UInt64(truncatingIfNeeded: dimension.pointee.field.mask))
-        case .input: return Int(dimension.pointee.byInterface.unsafelyUnwrapped[min(Int(context.input), interfaceCount)])
-        case .output: return Int(dimension.pointee.byInterface.unsafelyUnwrapped[min(Int(context.output), interfaceCount)])
+            dimension.pointee.begin(UInt64(context.conntrack.state) & UInt64(truncatingIfNeeded: dimension.pointee.field.mask))
+        case .input: dimension.pointee.end(at: Int(dimension.pointee.byInterface.unsafelyUnwrapped[min(Int(context.input), interfaceCount)]))
+        case .output: dimension.pointee.end(at: Int(dimension.pointee.byInterface.unsafelyUnwrapped[min(Int(context.output), interfaceCount)]))
         case .general:
             var value: UInt128 = 0
-            return read(dimension, &value, &context) ? dimension.pointee.interval(value) : -1
+            dimension.pointee.end(at: read(dimension, &value, &context) ? dimension.pointee.interval(value) : -1)
         }
     }
 
@@ -297,54 +347,5 @@ extension Program {
 
     @inline(__always) private func number(_ bytes: UnsafeMutableRawPointer, _ length: Int) -> UInt128 {
         length <= 8 ? UInt128(bytes.number(0, length)) : UInt128(bytes.number(0, length &- 8)) << 64 | UInt128(bytes.number(length &- 8, 8))
-    }
-}
-
-extension ClassifierDimension {
-    /// The elementary interval of a value of up to eight bytes.
-    @inline(__always) func interval(narrow value: UInt64) -> Int {
-        var first = 0, length = count
-        if let directory {
-            let bucket = Int(truncatingIfNeeded: value >> directoryShift)
-            first = Int(directory[bucket])
-            length = Int(directory[bucket &+ 1]) &+ 1 &- first
-        }
-        guard field.length <= 4 else { return search(value, first, length) }
-        // As `search`; the sign of a difference in more bits than the numbers have keeps the compiler from branching.
-        let starts = self.starts.assumingMemoryBound(to: UInt32.self)
-        var low = first, rest = length
-        while rest > 1 {
-            let half = rest >> 1
-            let isAbove = Int(truncatingIfNeeded: (value &- UInt64(starts[low &+ half])) >> 63)
-            low &+= half & (isAbove &- 1)
-            rest &-= half
-        }
-        return low
-    }
-
-    /// The elementary interval of a value.
-    func interval(_ value: UInt128) -> Int {
-        var first = 0, length = count
-        if let directory {
-            let bucket = Int(truncatingIfNeeded: value >> UInt128(directoryShift))
-            first = Int(directory[bucket])
-            length = Int(directory[bucket &+ 1]) &+ 1 &- first
-        }
-        if field.length <= 4 { return search(UInt32(truncatingIfNeeded: value), first, length) }
-        return field.length <= 8 ? search(UInt64(truncatingIfNeeded: value), first, length) : search(value, first, length)
-    }
-
-    /// The last of `length` intervals from `first` on that begins at or before the value; the first does. Without a branch on
-    /// the value, so that searches in several dimensions overlap.
-    @inline(__always) private func search<Number: FixedWidthInteger>(_ value: Number, _ first: Int, _ length: Int) -> Int {
-        let starts = self.starts.assumingMemoryBound(to: Number.self)
-        var low = first, rest = length
-        while rest > 1 {
-            let half = rest >> 1
-            let isBelow = 0 &- (starts[low &+ half] <= value ? 1 : 0)
-            low &+= half & isBelow
-            rest &-= half
-        }
-        return low
     }
 }

@@ -192,6 +192,16 @@ extension Program {
         default:
             let fromRegister = pc.pointee.op == .registerAnd || pc.pointee.op == .registerOr || pc.pointee.op == .registerXor
             let other = fromRegister ? UnsafeRawPointer(scratch + Int(pc.pointee.b)) : UnsafeRawPointer(constants + Int(pc.pointee.x))
+            if length == 4 {
+                // An IPv4 address, a mark, a state.
+                let a = target.loadUnaligned(as: UInt32.self), b = other.loadUnaligned(as: UInt32.self)
+                switch pc.pointee.op {
+                case .bitAnd, .registerAnd: target.storeBytes(of: a & b, as: UInt32.self)
+                case .bitOr, .registerOr: target.storeBytes(of: a | b, as: UInt32.self)
+                default: target.storeBytes(of: a ^ b, as: UInt32.self)
+                }
+                return
+            }
             for index in 0 ..< length {
                 let a = target.load(fromByteOffset: index, as: UInt8.self), b = other.load(fromByteOffset: index, as: UInt8.self)
                 let result: UInt8

@@ -54,6 +54,12 @@ extension UnsafeRawPointer {
     /// As memcmp: negative, zero or positive.
     @inline(__always) func compare(_ other: UnsafeRawPointer, _ length: Int) -> Int {
         var index = 0
+        while index &+ 8 <= length {
+            let a = UInt64(bigEndian: loadUnaligned(fromByteOffset: index, as: UInt64.self))
+            let b = UInt64(bigEndian: other.loadUnaligned(fromByteOffset: index, as: UInt64.self))
+            if a != b { return a < b ? -1 : 1 }
+            index &+= 8
+        }
         while index < length {
             let a = load(fromByteOffset: index, as: UInt8.self), b = other.load(fromByteOffset: index, as: UInt8.self)
             if a != b { return Int(a) &- Int(b) }

@@ -112,9 +112,11 @@ extension SlowPath {
     /// Ends caching of a connection's directions, if they are cached.
     mutating func withdrawFlows(of connection: UInt32) {
         noteWithdrawn(connection)
-        for place in Int(connection) * 2 ... Int(connection) * 2 + 1 {
+        // Most connections end before they were cached.
+        let none = FlowHandle(slot: 0, generation: 0)
+        for place in Int(connection) * 2 ... Int(connection) * 2 + 1 where handles[place] != none {
             flows.pointee.remove(handles[place])
-            handles[place] = FlowHandle(slot: 0, generation: 0)
+            handles[place] = none
         }
     }
 

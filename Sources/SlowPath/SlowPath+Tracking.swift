@@ -104,8 +104,15 @@ extension SlowPath {
         if hook == .postrouting, tracker.pointee.masqueradeMoved(transit.tracking, to: UInt32(transit.egress) + 1) { return .dropped(.natClash) }
         if tracker.pointee.needsNATBinding(transit.tracking, manipulation), let ended = bind(hook, manipulation, &transit) { return ended }
         guard tracker.pointee.translate(transit.packet, &transit.context.parsed, transit.tracking, manipulation) else { return .dropped(.natExhausted) }
-        refreshView(&transit)
+        refreshBinding(&transit)
         return nil
+    }
+
+    /// Copies what a binding, and what rules asked of the connection, may have changed.
+    private mutating func refreshBinding(_ transit: inout Transit) {
+        let connection = tracker.pointee.connection(transit.tracking.connection)
+        transit.context.conntrack.status = connection.pointee.status.rawValue
+        transit.context.conntrack.reply = ConntrackTuple(connection.pointee.reply)
     }
 
     /// Asks the nat chains in order; without an answer the connection gets a null binding.
