@@ -10,7 +10,8 @@ struct BenchNewConnections: ParsableCommand {
         discussion: """
             Every connection is new: UDP, for one of the ruleset's rules. Its first packet is tracked, judged by all rules, \
             translated and sent; with --packets 2 or 3 what was sent comes back as a reply (the reply direction is cached) and as \
-            the client's next packet (both are). The table of connections is full after the first moments, so each connection \
+            the client's next packet (both are). One packet alone caches nothing, whatever the settings: a flow \
+            may skip the rules only once its connection is established, as Linux's flowtable has it, so inserted is 0 then. The table of connections is full after the first moments, so each connection \
             takes the place of another. The source, the rings and the sink run on the same core and are included; by themselves \
             they are floorNsPerConnection.
 
