@@ -14,6 +14,7 @@ public struct Configuration: Sendable, Equatable {
     public var worker = Worker()
     public var ports: [Port] = []
     public var vlans: [VLAN] = []
+    public var sessions: [PPPoESession] = []
     public var routing = Routing()
     public var ruleset = RulesetSource()
     public var flowCache = FlowCache()
@@ -31,8 +32,8 @@ public struct Configuration: Sendable, Equatable {
     /// The port of that name, as an index into `ports`.
     public func portIndex(named name: String) -> Int? { ports.firstIndex { $0.name == name } }
 
-    /// Every interface that rules, routes and neighbours may name: the ports, then the VLANs.
-    public var interfaceNames: [String] { ports.map(\.name) + vlans.map(\.name) }
+    /// Every interface that rules, routes and neighbours may name: the ports, then the VLANs, then the PPPoE sessions.
+    public var interfaceNames: [String] { ports.map(\.name) + vlans.map(\.name) + sessions.map(\.name) }
 
     /// The interface of that name, as an index into `interfaceNames`.
     public func interfaceIndex(named name: String) -> Int? { interfaceNames.firstIndex(of: name) }
@@ -115,6 +116,23 @@ extension Configuration {
         /// Own addresses with the prefix length of their network.
         public var addresses: [IPPrefix] = []
         /// Largest IP packet in bytes; 0: that of the interface below.
+        public var mtu = 0
+        public init() {}
+    }
+
+    /// `[[pppoe]]`: a PPPoE session (RFC 2516) that stands already, as an interface of its own.
+    public struct PPPoESession: Sendable, Equatable {
+        /// What `iifname` and `oifname` see.
+        public var name = ""
+        /// The port below, or the VLAN below.
+        public var port = ""
+        /// Session identifier, 1 to 65534.
+        public var session = 0
+        /// The station at the other end.
+        public var peer = EthernetAddress.zero
+        /// Own addresses with the prefix length of their network.
+        public var addresses: [IPPrefix] = []
+        /// Largest IP packet in bytes; 0: 1492, or 8 less than the interface below takes.
         public var mtu = 0
         public init() {}
     }

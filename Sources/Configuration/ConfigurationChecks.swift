@@ -8,6 +8,7 @@ extension Configuration {
         checkCores(positions, &problems)
         checkPorts(positions, &problems)
         checkVLANs(positions, &problems)
+        checkSessions(positions, &problems)
         checkRoutes(positions, &problems)
         checkRules(positions, &problems)
         checkNeighbours(positions, &problems)
@@ -93,11 +94,13 @@ extension Configuration {
 
     func isOwn(_ address: IPAddress) -> Bool {
         ports.contains { $0.addresses.contains { $0.address == address } } || vlans.contains { $0.addresses.contains { $0.address == address } }
+            || sessions.contains { $0.addresses.contains { $0.address == address } }
     }
 
     /// The first interface whose network holds the address.
     func interfaceName(onNetworkOf address: IPAddress) -> String? {
         ports.first { $0.addresses.contains { $0.holds(address) } }?.name ?? vlans.first { $0.addresses.contains { $0.holds(address) } }?.name
+            ?? sessions.first { $0.addresses.contains { $0.holds(address) } }?.name
     }
 
     func unknownPort(_ name: String) -> String {

@@ -21,6 +21,7 @@ struct Subtable<Section> {
 struct Positions {
     var ports: [KeyLines] = []
     var vlans: [KeyLines] = []
+    var sessions: [KeyLines] = []
     var routes: [KeyLines] = []
     var rules: [KeyLines] = []
     var nextHops: [KeyLines] = []
@@ -49,6 +50,7 @@ extension Schema where Section == Configuration {
                 .table("worker", \.worker, .worker),
                 .array("port", \.ports, .port, positions: \.ports) { Configuration.Port() },
                 .array("vlan", \.vlans, .vlan, positions: \.vlans) { Configuration.VLAN() },
+                .array("pppoe", \.sessions, .pppoe, positions: \.sessions) { Configuration.PPPoESession() },
                 .table("routing", \.routing, .routing),
                 .table("ruleset", \.ruleset, .ruleset),
                 .table("flow-cache", \.flowCache, .flowCache),
@@ -177,6 +179,19 @@ extension Schema where Section == Configuration.VLAN {
             .choice("tag", \.tag),
             .ownAddresses(\.addresses),
             .integer("mtu", \.mtu, 0...9600, note: " (0: that of the interface below; IPv6 needs 1280)"),
+        ])
+    }
+}
+
+extension Schema where Section == Configuration.PPPoESession {
+    static var pppoe: Schema {
+        Schema(settings: [
+            .text("name", \.name, required: true, allowed: interfaceNameRule) { isInterfaceName($0) },
+            .text("port", \.port, required: true, allowed: "the name of a port") { !$0.isEmpty },
+            .integer("session", \.session, required: true, 1...65534),
+            .mac("peer", \.peer),
+            .ownAddresses(\.addresses),
+            .integer("mtu", \.mtu, 0...9592, note: " (0: 1492, or 8 less than the interface below takes)"),
         ])
     }
 }

@@ -10,7 +10,7 @@ extension Assembly {
         timers.reachable = UInt64(configuration.neighbours.reachable) * 1_000_000_000
         timers.multicastSolicitations = UInt8(clamping: configuration.neighbours.solicitations)
         var router = Router(
-            interfaces: InterfaceTable(capacity: max(256, ports.count + configuration.vlans.count)), fib: fib(configuration, table: Int(RouteTables.main)),
+            interfaces: InterfaceTable(capacity: max(256, ports.count + configuration.vlans.count + configuration.sessions.count)), fib: fib(configuration, table: Int(RouteTables.main)),
             neighbours: NeighbourTable(capacity: configuration.neighbours.max, queueLength: configuration.neighbours.pending, timers: timers))
         do {
             for (place, port) in ports.enumerated() {
@@ -24,6 +24,13 @@ extension Assembly {
                 try router.interfaces.add(vlan: index, name: vlan.name, on: PortIndex(below), id: UInt16(vlan.id),
                                           tag: vlan.tag == .dot1ad ? EtherType.qinq : EtherType.vlan, mtu: UInt32(configuration.effectiveMTU(of: vlan)))
                 for address in vlan.addresses { try router.addAddress(address, port: index) }
+            }
+            for (place, session) in configuration.sessions.enumerated() {
+                guard let below = configuration.interfaceIndex(named: session.port) else { continue }
+                let index = PortIndex(ports.count + configuration.vlans.count + place)
+                try router.interfaces.add(pppoe: index, name: session.name, on: PortIndex(below), session: UInt16(session.session), peer: session.peer,
+                                          mtu: UInt32(configuration.effectiveMTU(of: session)))
+                for address in session.addresses { try router.addAddress(address, port: index) }
             }
             for name in configuration.nat.fullCone {
                 if let index = configuration.interfaceIndex(named: name) { router.interfaces.setConeNAT(port: PortIndex(index)) }

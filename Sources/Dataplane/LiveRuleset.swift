@@ -22,7 +22,9 @@ public final class LiveRuleset {
     init(configuration: Configuration, seed: UInt64, now: Timestamp) throws {
         file = configuration.ruleset.file
         let interfaces = configuration.interfaceNames.enumerated().map { place, name in
-            Interface(name: name, index: UInt32(place + 2), kind: place < configuration.ports.count ? "" : "vlan")
+            // ARPHRD_PPP, as Linux's ppp interfaces have it.
+            if place >= configuration.ports.count + configuration.vlans.count { return Interface(name: name, index: UInt32(place + 2), hardwareType: 512, kind: "ppp") }
+            return Interface(name: name, index: UInt32(place + 2), kind: place < configuration.ports.count ? "" : "vlan")
         }
         self.interfaces = interfaces
         value = try configuration.ruleset.file.map { try LiveRuleset.load($0, interfaces) } ?? RulesetValue()

@@ -32,6 +32,7 @@ extension Worker {
         let reason = PacketParser.parse(packet.packetBuffer, into: &parsed, ipv4ChecksumIsGood: isGood)
         guard reason == .none else { return reader.watches(port) ? punt(packet, .control, burst) : drop(packet, reason) }
         guard parsed.family != nil else {
+            if parsed.etherType == EtherType.pppoeSession { return punt(packet, .newFlow, burst) }
             return parsed.etherType == EtherType.arp || reader.watches(port) ? punt(packet, .control, burst) : drop(packet, .unknownEtherType)
         }
         if parsed.transportProtocol == IPProtocol.icmpv6, parsed.icmpType >= 133, parsed.icmpType <= 137, !parsed.flags.contains(.isFragment) {

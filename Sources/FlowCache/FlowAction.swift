@@ -23,7 +23,8 @@ import Wire
     public var trafficClassMask: UInt8 = 0
     public var trafficClassValue: UInt8 = 0
     public var flags: UInt8 = 0
-    /// Tags that the frame leaves with, and those tags as they will lie behind the MAC addresses.
+    /// Tags that the frame leaves with (and `PackedFlowKey.pppoe`), and those tags as they will lie behind the MAC addresses; the
+    /// second one's place holds the PPPoE session, in network order, where there is one.
     public var vlanCount: UInt8 = 0
     public var vlanTags: UInt64 = 0
 
@@ -40,7 +41,7 @@ import Wire
         /// The transport header changes: ports, or a checksum that covers changed addresses.
         public static let rewritesTransport: UInt8 = 8
         public static let rewritesTrafficClass: UInt8 = 16
-        /// The frame arrives or leaves with VLAN tags: the link header may change its length.
+        /// The frame arrives or leaves with VLAN tags or a PPPoE session header: the link header may change its length.
         public static let rewritesTags: UInt8 = 32
         /// What only the long way does.
         public static let isNotPlain = rewritesTrafficClass | rewritesTags
@@ -73,11 +74,17 @@ import Wire
         if trafficClassMask != 0 || trafficClassValue != 0 { flags |= Flag.rewritesTrafficClass }
         vlanCount = min(rewrite.vlanCount, 2)
         vlanTags = rewrite.vlanTags
-        if description.key.vlanCount != 0 || vlanCount != 0 { flags |= Flag.rewritesTags }
+        if rewrite.pppoeSession != 0 {
+            vlanCount |= PackedFlowKey.pppoe
+            vlanTags = vlanTags & 0xffff_ffff | UInt64(rewrite.pppoeSession.bigEndian) << 32
+        }
+        if description.key.vlanCount != 0 || description.key.pppoeSession != 0 || vlanCount != 0 { flags |= Flag.rewritesTags }
         if description.direction != 0 { flags |= Flag.isReply }
         if guards.checksTransportChecksum { flags |= Flag.checksTransportChecksum }
         if rewritesTransport { flags |= Flag.rewritesTransport }
     }
+
+    var pppoeSession: UInt16 { vlanCount & PackedFlowKey.pppoe == 0 ? 0 : UInt16(truncatingIfNeeded: vlanTags >> 32).byteSwapped }
 
     var destinationMAC: EthernetAddress { EthernetAddress(rawValue: linkHead.bigEndian >> 16) }
     var sourceMAC: EthernetAddress { EthernetAddress(rawValue: (linkHead.bigEndian & 0xffff) << 32 | UInt64(linkTail.bigEndian)) }

@@ -13,7 +13,8 @@ extension FlowCache {
         guard description.rewrite.source.family == description.key.source.family,
               description.rewrite.destination.family == description.key.source.family,
               description.key.destination.family == description.key.source.family,
-              description.key.vlanCount <= 2 else {
+              description.key.vlanCount <= (description.key.pppoeSession == 0 ? 2 : 1),
+              description.rewrite.vlanCount <= (description.rewrite.pppoeSession == 0 ? 2 : 1) else {
             events.refusedUnsupported += 1
             return nil
         }

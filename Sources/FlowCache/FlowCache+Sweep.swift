@@ -53,6 +53,9 @@ public struct FlowRecord {
         var result = FlowDescription()
         result.key = packed.flowKey
         result.rewrite.outputPort = action.outputPort
+        result.rewrite.vlanCount = action.vlanCount & ~PackedFlowKey.pppoe
+        result.rewrite.pppoeSession = action.pppoeSession
+        result.rewrite.vlanTags = action.pppoeSession == 0 ? action.vlanTags : action.vlanTags & 0xffff_ffff
         result.rewrite.destinationMAC = action.destinationMAC
         result.rewrite.sourceMAC = action.sourceMAC
         result.rewrite.source = changed.source

@@ -19,6 +19,8 @@ import Wire
     public var outerVLAN: UInt16 = 0
     public var innerVLAN: UInt16 = 0
     public var vlanCount: UInt8 = 0
+    /// PPPoE session, behind one tag at most; 0: the frame has no session header.
+    public var pppoeSession: UInt16 = 0
     @inlinable public init() {}
 
     /// Bit of `outerVLAN` and `innerVLAN`: the tag is a service tag (IEEE 802.1ad).
@@ -38,6 +40,8 @@ import Wire
     public var vlanCount: UInt8 = 0
     /// Those tags as they lie behind the MAC addresses, EtherType first, 4 bytes each; the rest 0.
     public var vlanTags: UInt64 = 0
+    /// PPPoE session that the frame leaves with, behind one tag at most; 0 for none.
+    public var pppoeSession: UInt16 = 0
     public var destinationMAC = EthernetAddress.zero
     public var sourceMAC = EthernetAddress.zero
     public var source = IPAddress(ipv4: 0)

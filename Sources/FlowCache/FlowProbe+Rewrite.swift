@@ -65,15 +65,27 @@ extension FlowProbe {
         if flags & FlowAction.Flag.rewritesTrafficClass != 0 { rewriteTrafficClass(network, isIPv6: isIPv6, action) }
     }
 
-    /// What tags can add to a frame, bytes.
-    @inlinable @inline(__always) public static var maximumTagBytes: Int { 8 }
+    /// What tags and a PPPoE session header can add to a frame, bytes.
+    @inlinable @inline(__always) public static var maximumTagBytes: Int { 12 }
 
-    /// The tags and the EtherType behind them, before the network header; moves the frame's start to where the MAC addresses go.
+    /// The tags, a PPPoE session header, and the EtherType, before the network header; moves the frame's start to where the MAC addresses go.
     @inlinable @inline(never)
     static func rewriteTags(_ probe: UnsafeMutablePointer<FlowProbe>, isIPv6: Bool, _ action: UnsafePointer<FlowAction>) {
-        let length = 14 &+ 4 &* Int(action.pointee.vlanCount)
+        let isSession = action.pointee.vlanCount & PackedFlowKey.pppoe != 0
+        let length = 14 &+ 4 &* Int(action.pointee.vlanCount & ~PackedFlowKey.pppoe) &+ (isSession ? PPPoE.headerLength : 0)
         probe.pointee.linkLength = UInt8(truncatingIfNeeded: length)
         let frame = probe.pointee.frame
+        if isSession {
+            if length > 22 { frame.storeBytes(of: UInt32(truncatingIfNeeded: action.pointee.vlanTags), toByteOffset: 12, as: UInt32.self) }
+            let header = length &- PPPoE.headerLength
+            store16(etherPPPoE, frame, header &- 2)
+            // Version 1, type 1, code 0; session; length with the PPP protocol; PPP protocol.
+            store16(0x0011, frame, header)
+            store16(UInt16(truncatingIfNeeded: action.pointee.vlanTags &>> 32), frame, header &+ 2)
+            store16((probe.pointee.totalLength &+ 2).byteSwapped, frame, header &+ 4)
+            store16(isIPv6 ? pppIPv6 : pppIPv4, frame, header &+ 6)
+            return
+        }
         if length > 14 { frame.storeBytes(of: UInt32(truncatingIfNeeded: action.pointee.vlanTags), toByteOffset: 12, as: UInt32.self) }
         if length > 18 { frame.storeBytes(of: UInt32(truncatingIfNeeded: action.pointee.vlanTags &>> 32), toByteOffset: 16, as: UInt32.self) }
         store16(isIPv6 ? etherIPv6 : etherIPv4, frame, length &- 2)

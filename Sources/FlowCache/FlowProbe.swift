@@ -1,7 +1,7 @@
 // What a worker reads of a frame to find its flow: a few loads, no general parse.
 //
 // Invariant: a probe that was read (`read` returned true) belongs to a frame that Wire's parser accepts, without options,
-// extension headers or fragments, whose transport header is whole, and its key equals `FlowKey(parsed:ingress:)`. For every
+// extension headers or fragments (without its PPPoE session header, if it has one), whose transport header is whole, and its key equals `FlowKey(parsed:ingress:)`. For every
 // other frame `read` returns false and touches nothing, and Wire's parser says what it is. A property test holds both to it.
 import Wire
 
@@ -33,6 +33,9 @@ import Wire
     @inlinable @inline(__always) static var etherIPv6: UInt16 { 0xdd86 }
     @inlinable @inline(__always) static var etherVLAN: UInt16 { 0x0081 }
     @inlinable @inline(__always) static var etherQinQ: UInt16 { 0xa888 }
+    @inlinable @inline(__always) static var etherPPPoE: UInt16 { 0x6488 }
+    @inlinable @inline(__always) static var pppIPv4: UInt16 { 0x2100 }
+    @inlinable @inline(__always) static var pppIPv6: UInt16 { 0x5700 }
 
     @inlinable @inline(__always) static func load8(_ pointer: UnsafeMutableRawPointer, _ offset: Int) -> UInt8 {
         pointer.load(fromByteOffset: offset, as: UInt8.self)
@@ -152,8 +155,22 @@ import Wire
                 link &+= 4
             }
         }
+        var left = length &- link
+        if etherType == etherPPPoE {
+            // At least an IPv4 header and eight bytes behind it; what the header says is in the frame.
+            guard vlanCount < 2, left >= PPPoE.headerLength &+ 28, raw16(frame, link) == 0x0011 else { return false }
+            let inside = Int(big16(frame, link &+ 4))
+            guard inside >= 30, inside &+ 6 <= left else { return false }
+            let pppProtocol = raw16(frame, link &+ 6)
+            guard pppProtocol == pppIPv4 || pppProtocol == pppIPv6 else { return false }
+            encapsulation = encapsulation & 0xffff | UInt32(big16(frame, link &+ 2)) &<< 16
+            guard encapsulation &>> 16 != 0 else { return false }
+            etherType = pppProtocol == pppIPv4 ? etherIPv4 : etherIPv6
+            vlanCount |= PackedFlowKey.pppoe
+            link &+= PPPoE.headerLength
+            left = inside &- 2
+        }
         let network = frame + link
-        let left = length &- link
         if etherType == etherIPv4 {
             // Version 4, five words; neither offset nor more-fragments.
             guard load8(network, 0) == 0x45, raw16(network, 6) & 0xff3f == 0 else { return false }

@@ -11,14 +11,18 @@ import Wire
     public var address1: UInt64 = 0
     public var address2: UInt64 = 0
     public var address3: UInt64 = 0
-    /// Bits 0 to 31 the port fields as they lie (source first), 32 to 47 ingress port, 48 to 55 protocol, 56 to 57 VLAN count.
+    /// Bits 0 to 31 the port fields as they lie (source first), 32 to 47 ingress port, 48 to 55 protocol, 56 to 57 VLAN count,
+    /// 63 set if there is a PPPoE session header.
     public var tuple: UInt64 = 0
-    /// VLAN tags as `FlowKey` has them: outer in bits 0 to 15, inner in bits 16 to 31.
+    /// VLAN tags as `FlowKey` has them: outer in bits 0 to 15, inner, or the PPPoE session, in bits 16 to 31.
     public var encapsulation: UInt32 = 0
     /// True for IPv6.
     public var isIPv6 = false
 
     @inlinable @inline(__always) public init() {}
+
+    /// Beside the VLAN count: there is a PPPoE session header.
+    @inlinable @inline(__always) static var pppoe: UInt8 { 0x80 }
 
     /// `ports` is the raw word of the two port fields; for ICMP echo the raw identifier in its low half and the raw type
     /// and code bytes in its high half.
@@ -40,8 +44,9 @@ import Wire
         }
         tuple = PackedFlowKey.tuple(
             ports: PackedFlowKey.ports(source: key.sourcePort, destination: key.destinationPort),
-            transportProtocol: key.transportProtocol, ingress: key.ingressPort, vlanCount: key.vlanCount)
-        encapsulation = UInt32(key.outerVLAN) | UInt32(key.innerVLAN) << 16
+            transportProtocol: key.transportProtocol, ingress: key.ingressPort,
+            vlanCount: key.vlanCount | (key.pppoeSession == 0 ? 0 : PackedFlowKey.pppoe))
+        encapsulation = UInt32(key.outerVLAN) | UInt32(key.pppoeSession == 0 ? key.innerVLAN : key.pppoeSession) << 16
     }
 
     /// The two port fields as they lie in a packet.
@@ -62,9 +67,10 @@ import Wire
         key.destinationPort = UInt16(bigEndian: UInt16(truncatingIfNeeded: tuple >> 16))
         key.ingressPort = PortIndex(truncatingIfNeeded: tuple >> 32)
         key.transportProtocol = UInt8(truncatingIfNeeded: tuple >> 48)
-        key.vlanCount = UInt8(truncatingIfNeeded: tuple >> 56)
+        key.vlanCount = UInt8(truncatingIfNeeded: tuple >> 56) & ~PackedFlowKey.pppoe
         key.outerVLAN = UInt16(truncatingIfNeeded: encapsulation)
-        key.innerVLAN = UInt16(truncatingIfNeeded: encapsulation >> 16)
+        let second = UInt16(truncatingIfNeeded: encapsulation >> 16)
+        if tuple >> 63 == 0 { key.innerVLAN = second } else { key.pppoeSession = second }
         return key
     }
 }

@@ -53,6 +53,7 @@ struct FlowRule {
         guard key.source.family == key.destination.family, rewrite.source.family == key.source.family,
             rewrite.destination.family == key.source.family, Int(key.vlanCount) <= shape.vlans
         else { throw FlowRuleRefused(reason: .shape) }
+        guard key.pppoeSession == 0, rewrite.pppoeSession == 0 else { throw FlowRuleRefused(reason: .pppoe) }
         guard rewrite.vlanCount == key.vlanCount, rewrite.vlanTags == key.vlanTags else { throw FlowRuleRefused(reason: .vlanTags) }
         guard flow.guard.maximumLength >= ingress.mtu else { throw FlowRuleRefused(reason: .pathMTU) }
 

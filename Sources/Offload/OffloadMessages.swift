@@ -52,6 +52,8 @@ import Wire
     case shape
     /// Leaves with other VLAN tags than it came with.
     case vlanTags
+    /// Arrives or leaves in a PPPoE session.
+    case pppoe
     /// Needs the packet's length judged: the ingress port receives longer packets than the path takes.
     case pathMTU
     /// Sets traffic class bits that no action can set.
@@ -87,6 +89,7 @@ import Wire
         case .lost: "the NIC lost its rules"
         case .transportProtocol: "neither TCP nor UDP"
         case .shape: "encapsulation or directions not supported"
+        case .pppoe: "has a PPPoE session header"
         case .vlanTags: "leaves with other VLAN tags than it came with"
         case .pathMTU: "path MTU below the ingress port's"
         case .trafficClass: "traffic class rewrite not supported"

@@ -19,6 +19,9 @@ import Wire
     public var lower: PortIndex = 0
     /// The tags that the port's frames carry for this interface; none for the port itself.
     public var vlan = VLANStack()
+    /// A PPPoE session's number and the station at its other end; 0: an Ethernet interface.
+    public var pppoeSession: UInt16 = 0
+    public var pppoePeer = EthernetAddress.zero
     /// Source NAT of what leaves here is endpoint-independent.
     public var hasConeNAT = false
     @inlinable init() {}
@@ -50,6 +53,7 @@ public struct InterfaceTable: ~Copyable {
     public private(set) var addresses: [InterfaceAddress] = []
     @usableFromInline var owned: OwnAddressTable
     private var vlans = VLANTable()
+    private var sessions = PPPoETable()
     public static var maximumAddressesPerPort: Int { 32 }
 
     public init(capacity: Int = 256) {
@@ -91,6 +95,28 @@ public struct InterfaceTable: ~Copyable {
         ports[Int(vlan)].lower = port
         ports[Int(vlan)].vlan = stack
         vlans.insert(port: port, stack: stack, interface: vlan)
+    }
+
+    /// Names a PPPoE session (RFC 2516) with `peer` on a port, or on a VLAN of a port.
+    public mutating func add(pppoe: PortIndex, name: String, on below: PortIndex, session: UInt16, peer: EthernetAddress, mtu: UInt32) throws(RoutingError) {
+        guard Int(below) < capacity, ports[Int(below)].exists, ports[Int(below)].pppoeSession == 0 else {
+            throw RoutingError("PPPoE session \(name): there is no port \(below)")
+        }
+        guard session != 0, session != 0xffff else { throw RoutingError("PPPoE session \(name): \(session) is no session identifier") }
+        guard ports[Int(below)].vlan.count < 2 else { throw RoutingError("PPPoE session \(name): a frame carries one tag before a session header at most") }
+        guard sessions.insert(below: below, session: session, peer: peer, interface: pppoe) else {
+            throw RoutingError("PPPoE session \(name): there is another one with this number on port \(self.name(of: below))")
+        }
+        try add(port: pppoe, name: name, mac: ports[Int(below)].mac, mtu: mtu)
+        ports[Int(pppoe)].lower = ports[Int(below)].lower
+        ports[Int(pppoe)].vlan = ports[Int(below)].vlan
+        ports[Int(pppoe)].pppoeSession = session
+        ports[Int(pppoe)].pppoePeer = peer
+    }
+
+    /// The interface of PPPoE frames of this session and station that arrive on the port or VLAN; nil if none is configured.
+    public func interface(on below: PortIndex, session: UInt16, peer: EthernetAddress) -> PortIndex? {
+        sessions.find(below: below, session: session, peer: peer)
     }
 
     /// The interface of frames that arrive on the port with these tags; nil if none is configured.

@@ -58,6 +58,7 @@ extension SlowPath {
         flow.rewrite.outputPort = transit.egress
         flow.rewrite.vlanCount = transit.departureTags.count
         flow.rewrite.vlanTags = transit.departureTags.bytes
+        flow.rewrite.pppoeSession = transit.departureSession
         flow.rewrite.destinationMAC = transit.packet.loadMAC(0)
         flow.rewrite.sourceMAC = transit.packet.loadMAC(6)
         flow.rewrite.source = parsed.sourceAddress

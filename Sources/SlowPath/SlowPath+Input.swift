@@ -20,7 +20,9 @@ extension SlowPath {
         }
         guard defect == .none || (hasLinkHooks && defect != .vlanTooDeep && transit.parsed.vlanCount > 0) else { return .dropped(defect) }
         transit.arrivalKey = FlowKey(parsed: transit.parsed, ingress: transit.ingress)
+        let arrival = (parsed: transit.parsed, port: transit.ingress)
         if let ended = enterVLAN(&transit) { return ended }
+        if transit.parsed.etherType == EtherType.pppoeSession, let ended = enterPPPoE(&transit, arrival.parsed, port: arrival.port) { return ended }
         guard transit.context.packetType != PacketType.otherHost else { return .dropped(.notForUs) }
         guard transit.parsed.family != nil else {
             return transit.parsed.etherType == EtherType.arp ? receiveARP(&transit) : .dropped(.unknownEtherType)

@@ -11,6 +11,8 @@ extension SlowPath {
 
     /// To the neighbour; the packet waits if its address is not known yet.
     mutating func send(_ transit: inout Transit) -> Disposition {
+        // A session has one station at its other end.
+        if router.interfaces[transit.egress].pppoeSession != 0 { return send(&transit, to: router.interfaces[transit.egress].pppoePeer) }
         if let mac = groupAddress(transit.nextHop) { return send(&transit, to: mac) }
         let handle = pendingPackets.next ?? SlowPath.unkept
         switch router.neighbours.resolve(transit.nextHop, port: transit.egress, now: transit.now, handle: handle) {
@@ -28,9 +30,10 @@ extension SlowPath {
     private mutating func send(_ transit: inout Transit, to mac: EthernetAddress) -> Disposition {
         writeLinkHeader(transit.packet, to: mac, port: transit.egress)
         if let ended = runLinkHook(.egress, &transit) { return ended }
-        let stack = router.interfaces[transit.egress].vlan
-        if stack.count > 0 {
-            transit.departureTags = stack
+        let interface = router.interfaces[transit.egress]
+        if interface.vlan.count > 0 || interface.pppoeSession != 0 {
+            transit.departureTags = interface.vlan
+            transit.departureSession = interface.pppoeSession
             guard leaveVLAN(&transit.context.packet, &transit.egress) else { return .dropped(.noBuffer) }
             if let ended = runLinkHook(.egress, &transit) { return ended }
         }

@@ -31,10 +31,15 @@ extension SlowPath {
         return nil
     }
 
-    /// Gives a frame that leaves by a VLAN its tags, and the port below as its way out; false if there is no room for them.
+    /// Gives a frame that leaves by a VLAN or a PPPoE session its tags and session header, and the port below as its way out; false if
+    /// there is no room for them.
     mutating func leaveVLAN(_ packet: inout PacketBuffer, _ port: inout PortIndex) -> Bool {
         let interface = router.interfaces[port]
-        guard interface.vlan.count > 0 else { return true }
+        if interface.pppoeSession != 0 {
+            guard packet.insertSessionHeader(interface.pppoeSession) else { return false }
+        } else if interface.vlan.count == 0 {
+            return true
+        }
         guard packet.insertTags(interface.vlan) else { return false }
         port = interface.lower
         return true

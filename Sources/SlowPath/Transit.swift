@@ -33,6 +33,8 @@ struct Transit {
     var arrivalKey: FlowKey?
     /// The tags that the packet leaves with.
     var departureTags = VLANStack()
+    /// The PPPoE session that it leaves by, 0 for none.
+    var departureSession: UInt16 = 0
     /// What the headers were on arrival, for the guards.
     var arrivalTCPFlags: UInt8 = 0
     var arrivalTrafficClass: UInt8 = 0

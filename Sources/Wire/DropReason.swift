@@ -6,7 +6,7 @@
 @frozen public enum DropReason: UInt8, CaseIterable, Sendable {
     case none
     // Link layer
-    case frameTooShort, frameTooLong, vlanTruncated, vlanTooDeep, vlanUnknown, notForUs, unknownEtherType
+    case frameTooShort, frameTooLong, vlanTruncated, vlanTooDeep, vlanUnknown, pppoeMalformed, pppoeUnknownSession, pppoeUnknownProtocol, notForUs, unknownEtherType
     // IPv4
     case ipv4Truncated, ipv4BadVersion, ipv4BadHeaderLength, ipv4BadTotalLength, ipv4BadChecksum, ipv4BadOption
     // IPv6

@@ -19,7 +19,7 @@ struct MessageCase: CustomTestStringConvertible, Sendable {
         // Unknown keys and tables
         MessageCase("mutu = 1500", "test.toml:4: port.mutu: unknown key (did you mean \"mtu\"?); [[port]] takes name, device, addresses, mtu, mac, rx-queues, tx-queues, rx-descriptors, tx-descriptors, promiscuous, emulate-offload"),
         MessageCase("[eal]\nmain_core = 0", "test.toml:5: eal.main_core: unknown key (did you mean \"main-core\"?); [eal] takes main-core, slow-path-core, worker-cores, share-cores, huge-pages, memory-mb, numa, arguments"),
-        MessageCase("[rulset]\nfile = \"x\"", "test.toml:4: rulset: unknown key (did you mean \"ruleset\"?); the file takes seed, eal, worker, port, vlan, routing, ruleset, flow-cache, conntrack, nat, reassembly, neighbours, icmp, offload, control, log"),
+        MessageCase("[rulset]\nfile = \"x\"", "test.toml:4: rulset: unknown key (did you mean \"ruleset\"?); the file takes seed, eal, worker, port, vlan, pppoe, routing, ruleset, flow-cache, conntrack, nat, reassembly, neighbours, icmp, offload, control, log"),
         MessageCase("[conntrack.timeout]\nquic = 3", "test.toml:5: conntrack.timeout.quic: unknown key; [conntrack.timeout] takes tcp-syn-sent, tcp-syn-recv, tcp-established, tcp-fin-wait, tcp-close-wait, tcp-last-ack, tcp-time-wait, tcp-close, tcp-max-retrans, tcp-unacknowledged, udp, udp-stream, icmp, icmpv6, generic"),
         // Wrong types
         MessageCase("[eal]\nmain-core = \"0\"", "test.toml:5: eal.main-core: is a string (\"0\"); must be an integer from 0 to 1023"),
@@ -66,6 +66,10 @@ struct MessageCase: CustomTestStringConvertible, Sendable {
         MessageCase("[[port]]\nname = \"r1\"\ndevice = \"eth0\"", "test.toml:6: port.device: \"eth0\" is not allowed; must be a PCI address such as \"0000:3b:00.0\" or a virtual device such as \"net_af_packet0,iface=eth0\""),
         MessageCase("[[port]]\nname = \"r1\"\ndevice = \"3b:00.9\"", "test.toml:6: port.device: \"3b:00.9\" is not allowed; must be a PCI address such as \"0000:3b:00.0\" or a virtual device such as \"net_af_packet0,iface=eth0\""),
         // VLANs
+        MessageCase("[[pppoe]]\nname = \"p\"\nport = \"r0\"\nsession = 0\npeer = \"02:00:00:00:00:01\"", "test.toml:7: pppoe.session: 0 is not allowed; must be an integer from 1 to 65534"),
+        MessageCase("[[pppoe]]\nname = \"p\"\nport = \"r9\"\nsession = 5\npeer = \"02:00:00:00:00:01\"", "test.toml:6: pppoe.port: there is no port \"r9\" (did you mean \"r0\"?); must be \"r0\" or \"p\""),
+        MessageCase("[[pppoe]]\nname = \"r0\"\nport = \"r0\"\nsession = 5\npeer = \"02:00:00:00:00:01\"", "test.toml:5: pppoe.name: \"r0\" is another interface's name as well; each interface needs a name of its own"),
+        MessageCase("[[pppoe]]\nname = \"p\"\nport = \"r0\"\nsession = 5\npeer = \"02:00:00:00:00:01\"\nmtu = 1500", "test.toml:9: pppoe.mtu: 1500 is more than the 1500 of \"r0\" below less 8 for the session's header; must be 0 or at most 1492"),
         MessageCase("[[vlan]]\nname = \"v\"\nport = \"r0\"", "test.toml:4: vlan.id: missing; each [[vlan]] needs one"),
         MessageCase("[[vlan]]\nname = \"v\"\nport = \"r0\"\nid = 4095", "test.toml:7: vlan.id: 4095 is not allowed; must be an integer from 1 to 4094"),
         MessageCase("[[vlan]]\nname = \"v\"\nport = \"r9\"\nid = 5", "test.toml:6: vlan.port: there is no port \"r9\" (did you mean \"r0\"?); must be \"r0\" or \"v\""),

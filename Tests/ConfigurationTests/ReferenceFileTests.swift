@@ -30,6 +30,7 @@ import Testing
         configuration.file = ""
         configuration.ports = []
         configuration.vlans = []
+        configuration.sessions = []
         configuration.routing.routes = []
         configuration.routing.rules = []
         configuration.routing.neighbours = []
