@@ -292,6 +292,8 @@ extension Compiler {
             case .ctHelper, .ctTimeout, .ctExpectation:
                 number = UInt32(conntrackObjects.count)
                 conntrackObjects.append((self.table, object.name, object.value.kind))
+                // As in Linux, the object alone has the table's families tracked, whether or not a rule names it.
+                require(.conntrack)
             case .synproxy(let synproxy):
                 number = Compiler.parameters(synproxy)
             case .secmark, .tunnel: continue

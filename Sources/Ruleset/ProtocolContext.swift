@@ -32,6 +32,9 @@ struct ProtocolContext {
         case .meta(.protocol, _):
             guard let name = Protocols.etherTypes.first(where: { $0.number == value })?.name else { return }
             if name == "vlan" { if link.isEmpty { link = ["ether"] } } else if network == nil { network = name }
+        // As nft has it: what a connection's protocol is, its packets' is taken to be, even of an ICMP error about it.
+        case .ct(let field) where field.key == .l3proto && family == .inet: if network == nil { network = value == 2 ? "ip" : value == 10 ? "ip6" : nil }
+        case .ct(let field) where field.key == .protocol && network != nil: transport = transport ?? Protocols.transports.first { $0.number == value }?.name
         case .meta(.iiftype, _), .meta(.oiftype, _): if value == 1, link.isEmpty { link = ["ether"] }
         case .payload(let field) where field.tunnel == nil:
             guard let header = Protocols.named(field.proto) else { return }

@@ -15,6 +15,9 @@ SCRIPTS = {
     "tcp": ["syn", "synack", "ack", "data", "rdata", "data", "ack", "rdata", "data", "data", "fin", "rfin", "ack"],
     "udp": ["data", "rdata", "data", "rdata", "data", "data", "rdata", "data"],
     "icmp": ["data", "rdata", "data", "rdata", "data"],
+    "udplite": ["data", "rdata", "data", "data", "rdata"],
+    "gre": ["data", "rdata", "data", "rdata"],
+    "sctp": ["syn", "synack", "echo", "cookie", "data", "rdata", "data", "sack", "fin", "rfin", "complete"],
 }
 ODD = ["bad", "late", "rst", "rrst", "syn", "error", "rerror", "ttl1", "fragments", "again", "tos", "long", "mss", "synack", "null", "options", "extension", "urg", "toobig", "vlan", "zerosum", "short", "fin", "atomic"]
 
@@ -28,7 +31,7 @@ class Dialogues:
         talks = []
         for number in range(r.randint(2, 5)):
             mac, version, address = r.choice(CLIENTS)
-            proto = r.choice(["tcp", "tcp", "udp", "udp", "icmp"])
+            proto = r.choice(["tcp"] * 6 + ["udp"] * 6 + ["icmp"] * 3 + ["sctp"] * 2 + ["udplite", "gre"])
             servers = SERVERS[mac[0], version]
             if often and r.random() < 0.8:
                 servers = [address for address in servers if address not in ROUTER]
@@ -65,7 +68,7 @@ class Speaker:
             p = f.Parsed(data)
             if not p.ok:
                 continue
-            if p.protocol in (6, 17) and len(p.body) >= 8 or p.protocol in (1, 58) and p.body[0] in (8, 128, 0, 129):
+            if p.protocol in (6, 17, 47, 132, 136) and len(p.body) >= 8 or p.protocol in (1, 58) and p.body[0] in (8, 128, 0, 129):
                 mine = 0 if s["mac"][0] == "A" else 1
                 if self.sent_by_client and (port != mine or p.destination != s["client"]):
                     s["seen"] = (port, p)
@@ -75,9 +78,9 @@ class Speaker:
         """The frames of a step: [(port, bytes)]."""
         s, do, n = self.state[step["talk"]], step["do"], step["n"]
         v6 = s["v"] == 6
-        from_server = do in ("synack", "rdata", "rfin", "rrst", "rerror")
+        from_server = do in ("synack", "rdata", "rfin", "rrst", "rerror", "cookie", "complete")
         self.sent_by_client = not from_server
-        kinds = {"tcp": 6, "udp": 17, "icmp": 58 if v6 else 1}
+        kinds = {"tcp": 6, "udp": 17, "icmp": 58 if v6 else 1, "sctp": 132, "udplite": 136, "gre": 47}
         protocol = kinds[s["proto"]]
         payload = bytes((n + i) & 0xFF for i in range((n >> 4) % 60 + 1))
         if do == "long":
@@ -132,6 +135,12 @@ class Speaker:
         return [(port, frame)]
 
     def transport(self, s, do, n, protocol, from_server, sport, dport, payload):
+        if protocol == 47:
+            return f.gre(payload)
+        if protocol == 132:
+            return self.sctp(s, do, n, from_server, sport, dport, payload)
+        if protocol == 136:
+            return f.udplite(sport, dport, payload)
         if protocol == 17:
             return f.udp(sport, dport, payload)
         if protocol in (1, 58):
@@ -165,6 +174,16 @@ class Speaker:
         if do not in ("bad", "ttl1", "short", "vlan"):
             s[mine] += len(payload)
         return f.tcp(sport, dport, ACK | (32 if do == "urg" else PSH if n & 1 else 0), seq, ack, payload)
+
+    def sctp(self, s, do, n, from_server, sport, dport, payload):
+        """An association as RFC 9260 opens and closes it; what TCP's steps are called stands for what is like it."""
+        here, there = 0x1000 + s["sport"], 0x2000 + s["sport"]
+        start = struct.pack("!IIHHI", there if from_server else here, 1500, 10, 10, 1)
+        chunks = {"syn": (1, 0, start), "mss": (1, 0, start), "synack": (2, 0, start), "echo": (10, 0, b"cookie.."), "cookie": (11, 0, b""), "sack": (3, 0, struct.pack("!IIHH", 1, 1500, 0, 0)),
+                  "fin": (7, 0, struct.pack("!I", 1)), "rfin": (8, 0, b""), "complete": (14, 0, b""), "rst": (6, n & 1, b""), "rrst": (6, 0, b""), "null": (4, 0, b"beat"), "late": (9, 0, b"")}
+        chunk = chunks.get(do, (0, 3, struct.pack("!IHHI", n & 0xFFFF, 0, 0, 0) + payload))
+        tag = 0 if do in ("syn", "mss") else (here if from_server else there) ^ (0x77 if do == "urg" else 0)
+        return f.sctp(sport, dport, tag, [chunk] + ([(4, 0, b"")] if do == "tos" else []), bad=do == "bad")
 
     def error(self, s, do, n, v6):
         """An ICMP error about the conversation's last packet that came out, from its receiver (or a router behind it)."""

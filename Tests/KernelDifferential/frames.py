@@ -72,6 +72,32 @@ def udp(sport, dport, data=b""):
     return struct.pack("!HHHH", sport, dport, 8 + len(data), 0) + data
 
 
+def udplite(sport, dport, data=b""):
+    """Without a checksum, which nobody takes for valid: Linux holds the right one against UDP's pseudo header (docs/nft.md)."""
+    return struct.pack("!HHHH", sport, dport, 0, 0) + data
+
+
+CRC32C = []
+for byte in range(256):
+    for _ in range(8):
+        byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
+    CRC32C.append(byte)
+
+
+def sctp(sport, dport, tag, chunks, bad=False):
+    """`chunks`: [(type, flags, value)]."""
+    body = b"".join(struct.pack("!BBH", kind, flags, 4 + len(value)) + value + b"\0" * (-len(value) % 4) for kind, flags, value in chunks)
+    head = struct.pack("!HHI", sport, dport, tag)
+    crc = 0xFFFFFFFF
+    for byte in head + b"\0\0\0\0" + body:
+        crc = crc >> 8 ^ CRC32C[(crc ^ byte) & 0xFF]
+    return head + struct.pack("<I", crc ^ 0xFFFFFFFF ^ (0x55 if bad else 0)) + body
+
+
+def gre(data):
+    return struct.pack("!HH", 0, 0x0800) + data
+
+
 def icmp(kind, code, rest, data=b""):
     return struct.pack("!BBHI", kind, code, 0, rest) + data
 
@@ -140,7 +166,8 @@ def mask(data):
     if b[12:14] == b"\x08\0":
         own = bytes(b[26:30]) in (b"\x0a\0\1\1", b"\x0a\0\2\1")
         if b[23] == 1 and len(b) > 34 and (b[34] in (3, 4, 5, 11, 12) or own):
-            if own or b[15] & 0xC0 == 0xC0:
+            # A rule may have changed the error's traffic class; its hop count is still that of its first hop.
+            if own or b[15] & 0xC0 == 0xC0 or b[22] == 64:
                 b[18:20] = b[24:26] = b"\0\0"
     elif b[12:14] == b"\x86\xdd":
         own = bytes(b[22:38]) in OWN6

@@ -105,7 +105,9 @@ class Linux:
         return run("nft", "-f", "-", text=text).stderr
 
     def listing(self):
-        return run("nft", "list", "ruleset").stdout
+        text = run("nft", "list", "ruleset").stdout
+        # nft 1.0.6 keeps the elements of meters to another command; in newer ones they are sets.
+        return text + re.sub(r"^\tmeter ", "\tset ", run("nft", "list", "meters").stdout, flags=re.M) if "meter " in text else text
 
     def connections(self):
         lines = []
@@ -161,4 +163,4 @@ def state(text):
             found = re.findall(r"counter packets \d+ bytes \d+|^\s*packets \d+ bytes \d+|used \d+ \w*bytes", line)
             if found:
                 result.append("%s line %d: %s" % (" ".join(where), number, ", ".join(f.strip() for f in found)))
-    return "\n".join(result)
+    return "\n".join(sorted(result))

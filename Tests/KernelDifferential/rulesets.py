@@ -6,6 +6,8 @@ NAT (seed 374 chose another one) and `udp length` before a NAT statement (seed 4
 
 import re
 
+import expressions
+
 HOSTS4 = ["10.0.1.2", "10.0.1.3", "10.0.2.2", "10.0.2.3", "10.0.1.1", "10.0.2.1", "192.0.2.7"]
 HOSTS6 = ["fd00:1::2", "fd00:1::3", "fd00:2::2", "fd00:2::3", "2001:db8::7"]
 PORTS = [22, 53, 80, 443, 1000, 1001, 1002, 2000, 8080]
@@ -15,6 +17,12 @@ class Rulesets:
     def __init__(self, random, cached=0):
         """`cached`: 1 leaves out what keeps every flow out of the flow cache, 2 also what keeps many out."""
         self.random, self.cached = random, cached
+        self.names = 0
+
+    def fresh(self):
+        """A number that no other name of the ruleset has."""
+        self.names += 1
+        return self.names
 
     def pick(self, *choices):
         return self.random.choice(choices)
@@ -86,7 +94,7 @@ class Rulesets:
             ["counter cnt", []],
             ["quota quo", ["%s %d bytes" % (self.pick("over", "until"), self.pick(100, 400, 2000))]],
         ]
-        self.blocks += blocks
+        self.blocks += blocks + expressions.blocks(self)
 
     # Chains
 
@@ -158,7 +166,7 @@ class Rulesets:
         if self.cached and re.search(r"limit|quota|log |numgen|@seen|@timed|ct (original |reply )?(bytes|packets)|meta length|udp length|ip6? length|ip id|window|sequence", text):
             return False
         text = re.sub(r"\{ tcp, udp \}|vmap \{[^}]*\}", lambda m: "" if m.group(0).startswith("{") else "vmap", text)
-        l4 = set(re.findall(r"(?<![-\w])(tcp|udp|icmp|icmpv6|ipv6-icmp)(?![-\w])", text))
+        l4 = set(re.findall(r"(?<![-\w])(tcp|udp|icmp|icmpv6|ipv6-icmp|sctp|dccp|udplite|ah|esp)(?![-\w])", text))
         l4 = {"icmpv6" if name == "ipv6-icmp" else name for name in l4}
         l3 = set(re.findall(r"(?<![-\w])(ip6?|ipv[46])(?=[ ,}]|$)", text))
         if re.search(r"icmpx|meta nfproto \{|protocol \{ ip, ip6", text):
@@ -166,7 +174,7 @@ class Rulesets:
         l3 = {"ip6" if "6" in name else "ip" for name in l3}
         if "icmp" in l4:
             l3.add("ip")
-        if "icmpv6" in l4 or "hoplimit" in text or "exthdr" in text:
+        if "icmpv6" in l4 or "hoplimit" in text or re.search(r"exthdr|(?<!\w)(frag|hbh|dst|mh|rt) (?!mtu|classid|nexthop|ip6? )", text):
             l3.add("ip6")
         if self.family in ("ip", "ip6") and ("nfproto" in text or "meta protocol" in text or l3 - {self.family}):
             return False
@@ -222,6 +230,8 @@ class Rulesets:
             choices += ["ip6 nexthdr %s" % pick("tcp", "udp", "{ tcp, ipv6-icmp }"), "ip6 length < 100", "ip6 flowlabel 0"]
             # In inet, nft asks for the family before whatever stands left of an exthdr match (docs/nft.md).
             choices += ["exthdr dst exists", "exthdr hbh missing"] if self.family == "ip6" else []
+        if self.chance(12 if self.cached else 45):
+            return pick(*expressions.matches(self, l3, hosts, self.family, self.hook))
         if simple:
             return pick(*choices)
         state = "ct state %s" % pick("new", "established", "related", "invalid", "established,related", "{ new, established }", "untracked", "!= new")
@@ -253,6 +263,9 @@ class Rulesets:
             "%s %s set %d" % (l3, "ttl" if l3 == "ip" else "hoplimit", pick(33, 64, 1)),
             "meta priority set 1:2",
         ]
+        if self.chance(10 if self.cached else 35):
+            other = "ip" if self.v4 and (not self.v6 or self.chance(75)) else "ip6"
+            return pick(*expressions.statements(self, other, HOSTS4 if other == "ip" else HOSTS6, self.family, self.hook))
         if not simple:
             choices += ["ct mark set %s" % pick("1", "3", "meta mark", "ct mark | 2")] * 2 + ["meta mark set ct mark"]
         return pick(*choices)

@@ -58,6 +58,10 @@ def change(steps, r):
     return steps
 
 
+# Both engines refuse the ruleset: nothing was compared.
+REFUSED = ("refused by both", "")
+
+
 def prepared(data, exact):
     return data if exact else f.mask(data)
 
@@ -69,7 +73,7 @@ def play(case, engines, exact=False):
     if refused[-1] and not refused[0]:
         return ("refused", "%s: %s" % (engines[-1].name, answers[-1].strip()))
     if any(refused):
-        return None
+        return REFUSED
     speakers = [Speaker(case.talks) for _ in engines]
     for number, step in enumerate(case.steps):
         if "nft" in step:
@@ -168,6 +172,10 @@ def campaign(engines, options, exact):
         case = Case(seed, often=exact)
         found = play(case, engines, exact)
         seeds.append(seed)
+        if found is REFUSED:
+            refused += 1
+            seed += 1
+            continue
         done += 1
         if found:
             bad += 1
@@ -176,6 +184,8 @@ def campaign(engines, options, exact):
             if bad >= options.stop:
                 break
         seed += 1
+    if refused:
+        print("%d further rulesets were refused by both" % refused)
     return done, bad, seeds
 
 
@@ -225,7 +235,7 @@ def main():
         engines = [Needletail(options.engine, caches=False), Needletail(options.engine, mutation=mutation)]
         for number in range(200):
             found = play(Case(options.seed + number, often=True), engines, True)
-            if found:
+            if found and found is not REFUSED:
                 print("planted %s: seen with ruleset %d of seed %d" % (mutation, number + 1, options.seed))
                 break
         else:

@@ -32,6 +32,8 @@ import Testing
         GrammarRow("inet", "ct reply ip6 daddr 2001:db8::/64"),
         GrammarRow("inet", "ct original saddr 192.0.2.1", #"error 1-17: cannot determine ip protocol version, use "ip saddr" or "ip6 saddr" instead"#),
         GrammarRow("ip", "ct original saddr 192.0.2.0/24", "ct original ip saddr 192.0.2.0/24"),
+        GrammarRow("ip", "ct protocol tcp ct reply proto-dst 443"),
+        GrammarRow("inet", "ct l3proto ipv4 ct protocol tcp ct reply proto-dst 443"),
         GrammarRow("ip", "ct reply proto-dst 443", "error 20-22: Can't parse symbolic invalid expressions"),
         GrammarRow("inet", "meta nfproto ipv6 ct original ip saddr 192.0.2.1", "error 19-38: conflicting network layer protocols specified: ip6 vs. ip"),
         GrammarRow("inet", "ct original ip saddr . ct original proto-dst { 192.0.2.1 . 80 }", "error 60-61: Can't parse symbolic invalid expressions"),
