@@ -94,8 +94,9 @@ extension ConnectionTracker {
             packet.store16(newPort, at: portOffset)
             if available >= 12 { Checksum.fillSCTP(packet.start + transportOffset, length: available) }
         case IPProtocol.gre:
-            // Only the receiver's call ID of PPTP stands in the packet; there is no checksum.
-            if !isSource, available >= 8, packet.load16(transportOffset) & 7 == 1, packet.load16(transportOffset + 2) == 0x880b {
+            // Of any version eight bytes must be there (gre_manip_pkt). Only the receiver's call ID of PPTP stands in the packet; there is no checksum.
+            guard available >= 8 else { return false }
+            if !isSource, packet.load16(transportOffset) & 7 == 1, packet.load16(transportOffset + 2) == 0x880b {
                 packet.store16(newPort, at: transportOffset + 6)
             }
         case IPProtocol.icmp:

@@ -80,11 +80,17 @@ extension Program {
             context.walk?.pointee.refuse(.time, rule: pc.pointee.rule)
             return number(UInt64(context.wallClock / 1_000_000_000 % 86_400))
         case .routeClass:
-            guard context.routeMTU != 0 else { return false }
+            guard hasRoute(context) else { return false }
             return number(UInt64(context.routeClass))
         case .secpath: return number(0)
         case .none: return false
         }
+    }
+
+    /// Whether Linux would have a route with the packet: behind the routing decision, to a local address as well.
+    private func hasRoute(_ context: borrowing PacketContext) -> Bool {
+        if context.hook == .input { return true }
+        return context.routeMTU != 0
     }
 
     private func localSeconds(_ context: borrowing PacketContext) -> Int64 {
@@ -166,7 +172,7 @@ extension Program {
             scratch.setNumber(0, target, length)
             return true
         case .classID:
-            guard context.routeMTU != 0 else { return false }
+            guard hasRoute(context) else { return false }
             scratch.setNumber(UInt64(context.routeClass), target, length)
         case .nextHop4, .nextHop6:
             let wanted: AddressFamily = pc.pointee.b == RouteKey.nextHop4.rawValue ? .ipv4 : .ipv6

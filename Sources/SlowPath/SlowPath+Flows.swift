@@ -42,6 +42,8 @@ extension SlowPath {
             }
             // Tunnels of PPTP differ by call ID, which the cache's key does not have.
             guard key.transportProtocol != IPProtocol.gre || connection.pointee.original.destinationPort == 0 else { return nil }
+            // NAT drops what is too short for a GRE header of eight bytes, which no guard looks at.
+            guard key.transportProtocol != IPProtocol.gre || connection.pointee.status.isDisjoint(with: [.sourceNAT, .destinationNAT]) else { return nil }
             // Any packet of an association may hold the chunk that changes its state or ends it.
             guard key.transportProtocol != IPProtocol.sctp else { return nil }
             flow.guard.checksTransportChecksum = settings.verifiesChecksums

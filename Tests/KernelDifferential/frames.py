@@ -195,7 +195,7 @@ def has_random_port(sent, left, right):
     before = Parsed(sent[0][1])
     for (port, a), (other, b) in zip(left, right):
         p, q = Parsed(a), Parsed(b)
-        if port != other or not (before.ok and p.ok and q.ok) or p.protocol not in (6, 17, 1, 58) or p.protocol != before.protocol:
+        if port != other or not (before.ok and p.ok and q.ok) or p.protocol not in (6, 17, 132, 1, 58) or p.protocol != before.protocol:
             return False
         if p.protocol in (1, 58):
             here, there, old = (struct.unpack("!H", x.body[4:6])[0] for x in (p, q, before))
@@ -205,6 +205,10 @@ def has_random_port(sent, left, right):
         for here, there, old in ((p.sport, q.sport, before.sport), (p.dport, q.dport, before.dport)):
             if here != there and (here == old or there == old):
                 return False
+        if p.protocol == 132:
+            if p.body[4:8] + p.body[12:] != q.body[4:8] + q.body[12:]:
+                return False
+            continue
         at = CHECKSUM_AT[p.protocol]
         if p.body[4:at] + p.body[at + 2:] != q.body[4:at] + q.body[at + 2:] or (p.source, p.destination) != (q.source, q.destination):
             return False

@@ -165,6 +165,9 @@ class Rulesets:
             return False
         if self.cached and re.search(r"limit|quota|log |numgen|@seen|@timed|ct (original |reply )?(bytes|packets)|meta length|udp length|ip6? length|ip id|window|sequence", text):
             return False
+        # nft 1.0.6 makes one comparison of `icmpv6 code` and a later `th` field.
+        if "icmp" in text and "th dport" in text:
+            return False
         text = re.sub(r"\{ tcp, udp \}|vmap \{[^}]*\}", lambda m: "" if m.group(0).startswith("{") else "vmap", text)
         l4 = set(re.findall(r"(?<![-\w])(tcp|udp|icmp|icmpv6|ipv6-icmp|sctp|dccp|udplite|ah|esp)(?![-\w])", text))
         l4 = {"icmpv6" if name == "ipv6-icmp" else name for name in l4}

@@ -226,7 +226,7 @@ def main():
         share = 100 * hits / max(1, frames)
         print("%d rulesets with the cache on and off, %d with a difference; %d of %d frames (%.0f %%) by the cache, %d of them by the short way" % (
             done, bad, hits, frames, share, plain))
-        if share < 30 or plain < hits // 10:
+        if share < 20 or plain < hits // 10:
             print("too few frames met the cache: this proves nothing")
             return 1
         return 1 if bad else 0
