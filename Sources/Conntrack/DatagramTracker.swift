@@ -17,7 +17,7 @@ extension ConnectionTracker {
         } else {
             guard claimed >= 8, claimed <= length else { return .invalid(.badHeader) }
         }
-        if verifies, !isUnchecked, !Checksum.verifyTransport(packet, parsed) { return .invalid(.badChecksum) }
+        if verifies, !isUnchecked, !Checksum.verifyTracked(packet, parsed) { return .invalid(.badChecksum) }
 
         let connection = pool + Int(index)
         let timeouts = timeouts(connection).pointee

@@ -85,7 +85,7 @@ extension FlowProbe {
         default:
             var parsed = ParsedPacket()
             let packet = PacketBuffer(start: probe.pointee.frame, length: probe.pointee.frameLength)
-            return PacketParser.parse(packet, into: &parsed, ipv4ChecksumIsGood: true) == .none && Checksum.verifyTransport(packet, parsed)
+            return PacketParser.parse(packet, into: &parsed, ipv4ChecksumIsGood: true) == .none && Checksum.verifyTracked(packet, parsed)
         }
         var sum = probe.pointee.isIPv6 ? Checksum.partial(network + 8, 32) : Checksum.partial(network + 12, 8)
         sum = Checksum.add(sum, UInt64(transportProtocol) &+ UInt64(truncatingIfNeeded: count))

@@ -305,11 +305,9 @@ extension Program {
     @inline(__always) private func begin(_ dimension: UnsafeMutablePointer<ClassifierDimension>, _ context: inout PacketContext) {
         switch dimension.pointee.reader {
         case .network, .transport:
-            let base = dimension.pointee.reader == .network
-                ? context.layer.network
-                : context.layer.isValid && (context.layer.fragmentOffset == 0 || context.layer.readsLaterFragments) ? context.layer.offset : -1
-            let length = Int(dimension.pointee.field.length)
-            let offset = base &+ Int(dimension.pointee.field.x)
+            let position = Int(dimension.pointee.field.x), length = Int(dimension.pointee.field.length)
+            let base = dimension.pointee.reader == .network ? context.layer.network : context.layer.transportStart(position, length)
+            let offset = base &+ position
             guard base >= 0, offset &+ length <= context.layer.end else { return dimension.pointee.end(at: -1) }
             dimension.pointee.begin((context.packet.start + offset).number(0, length) & UInt64(truncatingIfNeeded: dimension.pointee.field.mask))
         case .transportProtocol:
@@ -330,7 +328,7 @@ extension Program {
         let field = dimension.pointee.field
         let length = Int(field.length)
         if field.op == Opcode.payload.rawValue {
-            let base = start(PayloadBase(rawValue: field.b).unsafelyUnwrapped, &context)
+            let base = start(PayloadBase(rawValue: field.b).unsafelyUnwrapped, Int(field.x), length, &context)
             let offset = base &+ Int(field.x)
             guard base >= 0, offset &+ length <= context.layer.end else { return false }
             value = number(context.packet.start + offset, length) & field.mask

@@ -22,8 +22,10 @@ extension Program {
                 walk.pointee.setTrafficClassValue = walk.pointee.setTrafficClassValue & ~mask | value
             }
         }
-        let base = start(PayloadBase(rawValue: pc.pointee.b).unsafelyUnwrapped, &context)
-        let offset = base &+ Int(pc.pointee.x), length = Int(pc.pointee.length)
+        let position = Int(pc.pointee.x), length = Int(pc.pointee.length)
+        let base = start(PayloadBase(rawValue: pc.pointee.b).unsafelyUnwrapped, position, length, &context)
+        if pc.pointee.b == PayloadBase.transport.rawValue, context.layer.fragmentOffset != 0 { return false }
+        let offset = base &+ position
         guard base >= 0, offset &+ length <= context.layer.end else { return false }
         let packet = context.packet
         let source = UnsafeRawPointer(scratch + Int(pc.pointee.a))
@@ -39,7 +41,7 @@ extension Program {
             adjust(packet, context.layer.offset &+ field, removed, added, keepsZero: context.layer.transportProtocol == IPProtocol.udp)
         }
         (packet.start + offset).copyMemory(from: source, byteCount: length)
-        if pc.pointee.value & 0x2_0000 != 0, context.layer.transportProtocol == IPProtocol.sctp, context.layer.offset &+ 12 <= context.layer.end {
+        if pc.pointee.value & 0x2_0000 != 0, context.layer.transportProtocol == IPProtocol.sctp, context.layer.fragmentOffset == 0, context.layer.offset &+ 12 <= context.layer.end {
             Checksum.fillSCTP(packet.start + context.layer.offset, length: context.layer.end &- context.layer.offset)
         }
         refresh(&context)

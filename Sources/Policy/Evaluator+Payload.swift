@@ -10,10 +10,11 @@ extension Program {
     @inline(__always) static var unreadable: UInt64 { UInt64.max }
 
     /// Frame offset of a header's start, or a negative number if the packet has none.
-    @inline(__always) func start(_ base: PayloadBase, _ context: inout PacketContext) -> Int {
+    /// The load is of `length` bytes at `position`.
+    @inline(__always) func start(_ base: PayloadBase, _ position: Int, _ length: Int, _ context: inout PacketContext) -> Int {
         switch base {
         case .network: return context.layer.network
-        case .transport: return context.layer.isValid && (context.layer.fragmentOffset == 0 || context.layer.readsLaterFragments) ? context.layer.offset : -1
+        case .transport: return context.layer.transportStart(position, length)
         case .link: return context.input == PacketContext.noInterface && context.hook != .egress ? -1 : 0
         case .inner: return innerStart(context)
         }
@@ -63,8 +64,9 @@ extension Program {
 
     /// The masked field of a fused comparison: b = base, x = offset, a = read class, value = mask.
     @inline(__always) func field(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> UInt64 {
-        let base = start(PayloadBase(rawValue: pc.pointee.b).unsafelyUnwrapped, &context)
-        let offset = base &+ Int(pc.pointee.x), length = Int(pc.pointee.length)
+        let position = Int(pc.pointee.x), length = Int(pc.pointee.length)
+        let base = start(PayloadBase(rawValue: pc.pointee.b).unsafelyUnwrapped, position, length, &context)
+        let offset = base &+ position
         note(pc.pointee.a, pc.pointee.value, pc.pointee.rule, &context)
         guard base >= 0, offset &+ length <= context.layer.end else { return Program.unreadable }
         return context.packet.start.number(offset, length) & pc.pointee.value
@@ -72,8 +74,9 @@ extension Program {
 
     /// b = base, x = offset, value = read class | mask << 8.
     @inline(__always) func loadPayload(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> Bool {
-        let base = start(PayloadBase(rawValue: pc.pointee.b).unsafelyUnwrapped, &context)
-        let offset = base &+ Int(pc.pointee.x), length = Int(pc.pointee.length)
+        let position = Int(pc.pointee.x), length = Int(pc.pointee.length)
+        let base = start(PayloadBase(rawValue: pc.pointee.b).unsafelyUnwrapped, position, length, &context)
+        let offset = base &+ position
         note(UInt8(truncatingIfNeeded: pc.pointee.value), pc.pointee.value >> 8, pc.pointee.rule, &context)
         guard base >= 0, offset &+ length <= context.layer.end else { return false }
         (scratch + Int(pc.pointee.a)).copyMemory(from: context.packet.start + offset, byteCount: length)

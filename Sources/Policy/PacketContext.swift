@@ -72,10 +72,8 @@ public struct TransportInfo: Sendable {
     var transportProtocol: UInt8 = 0
     /// Offset from the frame's start.
     var offset: Int = 0
-    /// Not 0 for a fragment without transport header.
+    /// Not 0 for a fragment without transport header; `offset` is then where Linux reads all the same, see `transportStart`.
     var fragmentOffset: UInt16 = 0
-    /// Payload expressions read from `offset` all the same.
-    var readsLaterFragments = false
     /// End of what expressions may read, from the frame's start.
     var end: Int = 0
     /// Offset of the network header as the chain sees it, and the protocol that its link header names.

@@ -15,11 +15,16 @@ extension Checksum {
 
     /// Sum over pseudo header (where the protocol has one) and transport part, checksum field included.
     @inlinable
-    static func transportSum(_ packet: PacketBuffer, _ parsed: ParsedPacket, covering count: Int) -> UInt64 {
-        let pseudo = parsed.transportProtocol == IPProtocol.icmp
+    static func transportSum(_ packet: PacketBuffer, _ parsed: ParsedPacket, isTracked: Bool = false) -> UInt64 {
+        var transportProtocol = parsed.transportProtocol, length = parsed.transportLength
+        if isTracked, transportProtocol == IPProtocol.udplite {
+            transportProtocol = IPProtocol.udp
+            if parsed.family == .ipv4 { length &= 0xff }
+        }
+        let pseudo = transportProtocol == IPProtocol.icmp
             ? 0
-            : pseudoHeader(source: parsed.sourceAddress, destination: parsed.destinationAddress, transportProtocol: parsed.transportProtocol, length: parsed.transportLength)
-        return partial(UnsafeRawPointer(packet.start + Int(parsed.transportOffset)), count, initial: pseudo)
+            : pseudoHeader(source: parsed.sourceAddress, destination: parsed.destinationAddress, transportProtocol: transportProtocol, length: length)
+        return partial(UnsafeRawPointer(packet.start + Int(parsed.transportOffset)), covered(packet, parsed), initial: pseudo)
     }
 
     /// Bytes that a UDP-Lite checksum covers (RFC 3828 section 3.1): 0 stands for all.
@@ -36,7 +41,16 @@ extension Checksum {
     ///
     /// False for a header that is cut short (`.transportMalformed`).
     @inlinable
-    public static func verifyTransport(_ packet: PacketBuffer, _ parsed: ParsedPacket) -> Bool {
+    public static func verifyTransport(_ packet: PacketBuffer, _ parsed: ParsedPacket) -> Bool { verify(packet, parsed, isTracked: false) }
+
+    /// What connection tracking takes for a right checksum: the same, but UDP-Lite is held against UDP's pseudo header, and
+    /// in IPv4 against the low byte of the length, so that right ones are taken for wrong. This is Linux 6.18
+    /// (udplite_error() in nf_conntrack_proto_udp.c; nf_ip_checksum_partial() passes length and protocol in each other's place).
+    @inlinable
+    public static func verifyTracked(_ packet: PacketBuffer, _ parsed: ParsedPacket) -> Bool { verify(packet, parsed, isTracked: true) }
+
+    @inlinable
+    static func verify(_ packet: PacketBuffer, _ parsed: ParsedPacket, isTracked: Bool) -> Bool {
         guard !parsed.flags.contains(.isFragment) else { return true }
         guard let field = transportField(parsed.transportProtocol) else { return true }
         guard parsed.flags.contains(.hasTransport) else { return !parsed.flags.contains(.transportMalformed) }
@@ -45,7 +59,7 @@ extension Checksum {
             if parsed.transportProtocol == IPProtocol.udp { return true }
             if parsed.transportProtocol == IPProtocol.udplite { return false }
         }
-        return fold(transportSum(packet, parsed, covering: covered(packet, parsed))) == 0xffff
+        return fold(transportSum(packet, parsed, isTracked: isTracked)) == 0xffff
     }
 
     /// Writes the transport checksum of a whole packet whose transport header is complete; nothing for a fragment or a
@@ -57,7 +71,7 @@ extension Checksum {
         else { return }
         let offset = Int(parsed.transportOffset) + field
         packet.store16(0, at: offset)
-        let checksum = finish(transportSum(packet, parsed, covering: covered(packet, parsed)))
+        let checksum = finish(transportSum(packet, parsed))
         let zeroMeansNone = parsed.transportProtocol == IPProtocol.udp || parsed.transportProtocol == IPProtocol.udplite
         packet.store16(checksum == 0 && zeroMeansNone ? 0xffff : checksum, at: offset)
     }

@@ -48,6 +48,8 @@ struct Arrival {
         var parsed = arrived.parsed
         if parsed.vlanCount == 1, parsed.outerTag & 0xfff == 0 { frame.removeSubrange(12 ..< 16) } else if parsed.vlanCount > 0 { return nil }
         guard link.isWellFormed, parsed.family != nil, !parsed.flags.contains(.isFragment) else { return nil }
+        var error: ICMPError?
+        guard HopByHopOptions.check(arrived.packet, arrived.parsed, error: &error) == .none else { return nil }
         if parsed.family == .ipv6, parsed.fragmentHeaderOffset != 0 { frame = withoutFragmentHeader(frame, Int(parsed.fragmentHeaderOffset)) }
         var shown = Shown(frame)
         guard shown.isWellFormed, var context = shown.context, let version = context.parsed.family else { return nil }
@@ -153,5 +155,5 @@ struct Shown {
 
 enum ARP {
     /// What Linux's arp_rcv() lets through to the hook: Ethernet, IPv4, long enough.
-    static func isAccepted(_ packet: PacketBuffer) -> Bool { packet.length >= 14 + 28 }
+    static func isAccepted(_ packet: PacketBuffer) -> Bool { packet.length >= 14 + 28 && packet.load8(18) == 6 && packet.load8(19) == 4 }
 }

@@ -130,10 +130,19 @@ import Wire
             var packet = Packet(key)
             packet.payload = Array(1...21)
             func check(_ flow: inout FlowDescription) { flow.guard.checksTransportChecksum = true }
-            #expect(try judge(packet, check) == .none)
+            // Of UDP-Lite conntrack wants the checksum over UDP's pseudo header (`Checksum.verifyTracked`).
+            let checksum = (ipv6 ? 54 : 34) + 6
+            func make(_ frame: Frame) {
+                guard transportProtocol == IPProtocol.udplite else { return }
+                frame.buffer.store16(Checksum.fold(UInt64(frame.buffer.load16(checksum)) + UInt64(IPProtocol.udplite - IPProtocol.udp)), at: checksum)
+            }
+            #expect(try judge(packet, check, damage: make) == .none)
             // UDP-Lite's checksum covers its header only.
-            let place = transportProtocol == IPProtocol.udplite ? (ipv6 ? 54 : 34) + 7 : packet.frame().length - 1
-            func damage(_ frame: Frame) { frame.buffer.store8(frame.buffer.load8(place) ^ 1, at: place) }
+            let place = transportProtocol == IPProtocol.udplite ? checksum + 1 : packet.frame().length - 1
+            func damage(_ frame: Frame) {
+                make(frame)
+                frame.buffer.store8(frame.buffer.load8(place) ^ 1, at: place)
+            }
             #expect(try judge(packet, check, damage: damage) == .transportChecksum)
             #expect(try judge(packet, damage: damage) == .none)
             #expect(try judge(packet, verified: VerifiedChecksums(network: false, transport: true), check, damage: damage) == .none)

@@ -140,7 +140,7 @@ class Speaker:
         if protocol == 132:
             return self.sctp(s, do, n, from_server, sport, dport, payload)
         if protocol == 136:
-            return f.udplite(sport, dport, payload)
+            return f.udplite(sport, dport, payload, [0, 0, 8, 9, 8 + len(payload)][n % 5], [0, 1, 1, 1, 2][n // 8 % 5])
         if protocol == 17:
             return f.udp(sport, dport, payload)
         if protocol in (1, 58):

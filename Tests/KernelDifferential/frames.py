@@ -31,13 +31,15 @@ def transport_checksum(source, destination, protocol, data):
     return 0xFFFF if value == 0 and protocol == 17 else value
 
 
-CHECKSUM_AT = {1: 2, 58: 2, 6: 16, 17: 6}
+CHECKSUM_AT = {1: 2, 58: 2, 6: 16, 17: 6, 136: 6}
 
 
 def packet(source, destination, protocol, data, ttl=64, tos=0, ident=0x1111, dont=True, bad=False, options=b"", extensions=(), keep=False):
     """An IP packet; `data` is the transport header and payload with a checksum of 0. `keep` leaves that checksum as it is."""
     s, d = address(source), address(destination)
-    if protocol in CHECKSUM_AT and not keep and len(data) >= CHECKSUM_AT[protocol] + 2:
+    if protocol == 136 and not keep:
+        data = udplite_checksum(s, d, data)
+    elif protocol in CHECKSUM_AT and not keep and len(data) >= CHECKSUM_AT[protocol] + 2:
         at = CHECKSUM_AT[protocol]
         value = transport_checksum(s, d, protocol, data)
         if bad:
@@ -72,9 +74,19 @@ def udp(sport, dport, data=b""):
     return struct.pack("!HHHH", sport, dport, 8 + len(data), 0) + data
 
 
-def udplite(sport, dport, data=b""):
-    """Without a checksum, which nobody takes for valid: Linux holds the right one against UDP's pseudo header (docs/nft.md)."""
-    return struct.pack("!HHHH", sport, dport, 0, 0) + data
+def udplite(sport, dport, data=b"", coverage=0, kind=0):
+    """`kind`: checksum 0, 1 as Linux's conntrack wants it (over UDP's pseudo header), 2 a right one."""
+    return struct.pack("!HHHH", sport, dport, coverage, kind) + data
+
+
+def udplite_checksum(source, destination, data):
+    coverage, kind = struct.unpack("!HH", data[4:8])
+    if kind == 0:
+        return data
+    covered = data[:coverage or len(data)]
+    length = len(data) & 0xFF if kind == 1 and len(source) == 4 else len(data)
+    pseudo = source + destination + struct.pack("!II", length, 17 if kind == 1 else 136)
+    return data[:6] + struct.pack("!H", checksum(pseudo + covered[:6] + b"\0\0" + covered[8:]) or 0xFFFF) + data[8:]
 
 
 CRC32C = []
@@ -195,7 +207,7 @@ def has_random_port(sent, left, right):
     before = Parsed(sent[0][1])
     for (port, a), (other, b) in zip(left, right):
         p, q = Parsed(a), Parsed(b)
-        if port != other or not (before.ok and p.ok and q.ok) or p.protocol not in (6, 17, 132, 1, 58) or p.protocol != before.protocol:
+        if port != other or not (before.ok and p.ok and q.ok) or p.protocol not in (6, 17, 132, 136, 1, 58) or p.protocol != before.protocol:
             return False
         if p.protocol in (1, 58):
             here, there, old = (struct.unpack("!H", x.body[4:6])[0] for x in (p, q, before))

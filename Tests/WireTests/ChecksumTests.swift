@@ -81,6 +81,24 @@ import Wire
         }
     }
 
+    /// Conntrack's UDP-Lite: UDP's pseudo header, in IPv4 with the low byte of the length only.
+    @Test(arguments: [
+        (ipv4Frame(136, udp(length: 8)), 17, 0), (ipv6Frame(136, udp(length: 8)), 17, 0),
+        (ipv4Frame(136, udp([UInt8](repeating: 7, count: 300), length: 8)), 17, 256), (ipv6Frame(136, udp([UInt8](repeating: 7, count: 300), length: 8)), 17, 0),
+    ] as [([UInt8], Int, Int)])
+    func udpLiteAsTracked(frame: [UInt8], asProtocol: Int, lost: Int) {
+        let packet = memory.place(frame)
+        var parsed = ParsedPacket()
+        #expect(PacketParser.parse(packet, into: &parsed) == .none)
+        Checksum.fillTransport(packet, parsed)
+        #expect(!Checksum.verifyTracked(packet, parsed))
+        // The pseudo header's protocol is less by 136 - 17, its length by what is lost: the checksum is more by that.
+        let offset = Int(parsed.transportOffset) + 6
+        packet.store16(Checksum.fold(Checksum.add(UInt64(packet.load16(offset)), UInt64(136 - asProtocol + lost))), at: offset)
+        #expect(Checksum.verifyTracked(packet, parsed))
+        #expect(!Checksum.verifyTransport(packet, parsed))
+    }
+
     /// The textbook IPv4 header with the checksum b1e6.
     @Test func golden() {
         let frame = bytes("02000000010a 02000000010b 0800 4500003c1c4640004006b1e6ac100a63ac100a0c") + bytes("0400005000000000000000005002200000000000")

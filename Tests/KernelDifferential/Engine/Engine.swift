@@ -142,7 +142,7 @@ struct Engine: ~Copyable {
         var parsed = ParsedPacket()
         let packet = PacketBuffer(start: start, length: length)
         guard PacketParser.parse(packet, into: &parsed) == .none else { return VerifiedChecksums(network: false, transport: false) }
-        return VerifiedChecksums(network: true, transport: Checksum.verifyTransport(packet, parsed))
+        return VerifiedChecksums(network: true, transport: Checksum.verifyTracked(packet, parsed))
     }
 
     private func loosen(_ action: inout FlowAction) {
