@@ -73,12 +73,11 @@ extension ConnectionTracker {
         return isTranslated ? .natExhausted : .natClash
     }
 
-    /// The packet joins the connection that was there first, if that one has no NAT or is the same altogether.
+    /// The packet joins the connection that was there first, if that one is the same altogether.
     private mutating func merge(_ loser: UInt32, into winner: UInt32, _ tracking: inout Tracking) -> Bool {
         let lost = pool[Int(loser)]
         let won = pool + Int(winner)
-        let isSame = won.pointee.original == lost.original && won.pointee.reply == lost.reply
-        guard won.pointee.status.isDisjoint(with: .allNATDone) || isSame else { return false }
+        guard won.pointee.original == lost.original, won.pointee.reply == lost.reply else { return false }
         won.pointee.originalPackets &+= lost.originalPackets
         won.pointee.originalBytes &+= lost.originalBytes
         discard(loser)

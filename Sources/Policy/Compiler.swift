@@ -213,6 +213,7 @@ final class Compiler {
         case .egress: .egress
         }
         compiled.hook = hook
+        compiled.isInet = family == .inet
         if base.type == .nat { require(.nat) }
         guard hook == .ingress || hook == .egress else { return baseChains.append((family, compiled, hook)) }
         for device in base.devices {

@@ -60,6 +60,9 @@ public enum ConntrackState {
     public var zone: UInt16 = 0
     /// Directions that the zone holds for: 1 original, 2 reply, 3 both; the other one is in zone 0.
     public var zoneDirections: UInt8 = 3
+    /// `ct zone set` came first: until conntrack runs the packet has a stand-in for a connection, which is in state new and says
+    /// nothing else (nft_ct_set_zone_eval).
+    public var hasTemplate = false
     public var requestedZone: UInt16 = 0
     public var requestedZoneDirections: UInt8 = 3
     /// The 128 label bits, bit 0 in the lowest bit of `labelLow`.

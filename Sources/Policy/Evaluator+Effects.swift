@@ -35,7 +35,7 @@ extension Program {
     }
 
     func notrack(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) {
-        guard !context.conntrack.hasConnection, context.conntrack.state != ConntrackState.untracked else { return }
+        guard !context.conntrack.hasConnection, !context.conntrack.hasTemplate, context.conntrack.state != ConntrackState.untracked else { return }
         context.conntrack.changes.insert(.notrack)
         context.conntrack.state = ConntrackState.untracked
     }
@@ -67,7 +67,10 @@ extension Program {
         let length = Int(pc.pointee.length), source = Int(pc.pointee.a)
         let key = ConntrackKey(rawValue: pc.pointee.b).unsafelyUnwrapped
         if key == .zone {
-            guard !context.conntrack.hasConnection else { return true }
+            // The first zone stays; a packet that `notrack` exempted is tracked after all.
+            guard !context.conntrack.hasConnection, !context.conntrack.hasTemplate else { return true }
+            context.conntrack.hasTemplate = true
+            context.conntrack.state = ConntrackState.new
             context.conntrack.requestedZone = UInt16(truncatingIfNeeded: scratch.number(source, length))
             context.conntrack.requestedZoneDirections = UInt8(truncatingIfNeeded: pc.pointee.x)
             context.conntrack.changes.insert(.zone)

@@ -35,7 +35,7 @@ extension Program {
             if flags & 0x8000 != 0 { length &+= 4 }
             if flags & 0x2000 != 0 { length &+= 4 }
             if flags & 0x1000 != 0 { length &+= 4 }
-            return flags & 7 == 0 ? layer.offset &+ length : -1
+            return flags & 0x4007 == 0 ? layer.offset &+ length : -1
         case 4: return layer.offset
         default: return -1
         }

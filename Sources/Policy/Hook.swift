@@ -39,6 +39,8 @@
     public var chainID: UInt32 = 0
     /// For netdev and inet ingress/egress: the interface (place in the interface list); `PacketContext.noInterface` otherwise.
     public var device: UInt16 = 0xffff
+    /// Of an inet table: at a link hook it sees IPv4 and IPv6 only.
+    public var isInet = false
     @inlinable public init() {}
 }
 

@@ -6,6 +6,14 @@
 import Wire
 
 extension PacketContext {
+    /// What an inet table's chain at a link hook takes the frame for; nil if it does not look at such frames. One that is not sound
+    /// is dropped there (nft_do_chain_inet_ingress).
+    public mutating func familyAtLinkHook(_ hook: Hook) -> (isIPv4: Bool, isSound: Bool)? {
+        locate(hook)
+        guard layer.etherType == EtherType.ipv4 || layer.etherType == EtherType.ipv6 else { return nil }
+        return (layer.etherType == EtherType.ipv4, layer.isValid)
+    }
+
     /// Fills `layer` for a chain's hook.
     @inline(__always) mutating func locate(_ hook: Hook) {
         var network = Int(parsed.networkOffset)

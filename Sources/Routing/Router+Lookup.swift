@@ -44,9 +44,8 @@ extension Router {
             return result
         }
         if destination.family == .ipv6, destination.isLinkLocal {
-            // A port without a link-local address has no route to such addresses but what the tables say; the router's own
-            // answers, to a neighbour that has one, still go there.
-            if query.ingress != Router.anyPort, !interfaces.hasLinkLocal(query.link) {
+            // A port without a link-local address has no route to such addresses but what the tables say.
+            if !interfaces.hasLinkLocal(query.link) {
                 var found = tables.lookup(query, main: fib, interfaces: interfaces)
                 if found.kind == .unicast, found.port != query.link { found.kind = .none }
                 return found

@@ -7,12 +7,14 @@ import Wire
 
 extension SlowPath {
     mutating func receiveARP(_ transit: inout Transit) -> Disposition {
-        guard let message = ARPMessage.read(transit.packet, transit.parsed) else { return .dropped(.arpMalformed) }
+        guard ARPMessage.isWhole(transit.packet, transit.parsed) else { return .dropped(.arpMalformed) }
         transit.context.family = .arp
         transit.context.hook = .input
         for chain in program.chains(.input, .arp) {
             if let ended = run(chain, &transit) { return ended }
         }
+        // Rules see what nobody understands, too, and may have mended it.
+        guard let message = ARPMessage.read(transit.packet, transit.parsed) else { return .dropped(.arpMalformed) }
         let isForUs = router.interfaces.isOwn(message.targetAddress)
         let received = router.receive(message, port: transit.ingress, isToUs: transit.context.packetType == PacketType.host, now: transit.now)
         defer { serveNeighbours(now: transit.now) }

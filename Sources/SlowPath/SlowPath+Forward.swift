@@ -7,11 +7,11 @@ import Wire
 
 extension SlowPath {
     mutating func forward(_ transit: inout Transit) -> Disposition {
-        if transit.parsed.family == .ipv6, let refusal = refuseIPv6Scope(&transit) { return refusal }
         if transit.parsed.timeToLive <= 1 {
             sendError(.timeExceeded(transit.parsed.family ?? .ipv4), about: transit)
             return .dropped(.timeToLiveExceeded)
         }
+        if transit.parsed.family == .ipv6, let refusal = refuseIPv6Scope(&transit) { return refusal }
         // IPv6 asks the route's own MTU only behind the hooks (ip6_dst_mtu_maybe_forward).
         let limit = transit.parsed.family == .ipv6 ? Int(router.interfaces[transit.egress].mtu) : transit.pathMTU
         if exceeds(limit, &transit) { return refuseTooBig(limit, transit) }
@@ -28,10 +28,12 @@ extension SlowPath {
         return output(&transit)
     }
 
-    /// RFC 4291: a packet from or to a link-local address never crosses a router (ip6_forward).
+    /// RFC 4291: a packet from a link-local address never crosses a router. Linux asks that only where the packet leaves by
+    /// another interface (ip6_forward).
     private mutating func refuseIPv6Scope(_ transit: inout Transit) -> Disposition? {
         let destination = transit.parsed.destinationAddress, source = transit.parsed.sourceAddress
-        if destination.isUnspecified || destination.isMulticast || destination.isLoopback { return .dropped(.martianDestination) }
+        if destination.isMulticast || destination.isLoopback { return .dropped(.martianDestination) }
+        if transit.egress == transit.ingress { return nil }
         if source.isUnspecified || source.isMulticast || source.isLoopback { return .dropped(.martianSource) }
         if source.isLinkLocal {
             sendError(ICMPError(type: 1, code: 2), about: transit)

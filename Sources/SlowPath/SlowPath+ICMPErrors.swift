@@ -7,8 +7,9 @@ import Wire
 
 extension SlowPath {
     /// Sends an ICMP error about the packet as it stands now, if one may be sent at all. `isAttached`: before conntrack looks,
-    /// the error belongs to the packet's connection already.
-    mutating func sendError(_ error: ICMPError, about transit: borrowing Transit, isAttached: Bool = true) {
+    /// the error belongs to the packet's connection already. `isUnrouted`: nobody has asked yet whether the packet is for the
+    /// router, and IPv4 answers from where it would answer for a passing one.
+    mutating func sendError(_ error: ICMPError, about transit: borrowing Transit, isAttached: Bool = true, isUnrouted: Bool = false) {
         let parsed = transit.context.parsed
         let isBroadcastFrame = transit.context.packetType != PacketType.host || isBroadcast(parsed.destinationAddress)
         guard let family = parsed.family, error.mayAnswer(transit.context.packet, parsed, isLinkBroadcast: isBroadcastFrame) else {
@@ -17,9 +18,11 @@ extension SlowPath {
         guard errorLimiter.allows(now: transit.context.now) else { return statistics.count(note: .icmpRateLimited) }
         let sender = parsed.sourceAddress
         var query = RouteQuery(to: sender, link: transit.ingress)
-        if router.interfaces.isOwn(parsed.destinationAddress) { query.source = parsed.destinationAddress }
+        let isOwn = router.interfaces.isOwn(parsed.destinationAddress) && !(isUnrouted && family == .ipv4)
+        if isOwn { query.source = parsed.destinationAddress }
         let back = router.route(query)
-        guard back.kind == .unicast, let source = router.errorSource(aboutPacketTo: parsed.destinationAddress, routeBack: back, to: sender, ingress: transit.ingress) else {
+        let about = isUnrouted && family == .ipv4 ? IPAddress(ipv4: 0) : parsed.destinationAddress
+        guard back.kind == .unicast, let source = router.errorSource(aboutPacketTo: about, routeBack: back, to: sender, ingress: transit.ingress) else {
             return statistics.count(note: .icmpErrorSuppressed)
         }
         guard let options = answerOptions(transit, source: source) else { return statistics.count(note: .icmpErrorSuppressed) }
@@ -32,7 +35,7 @@ extension SlowPath {
         // quoted packet what it did to the original.
         var attached = isAttached ? attachment(transit.tracking) : .unseen
         attached.isRelatedError = attached.hasConnection
-        sendOwn(room, transit, attached: attached, isSourceOpen: !router.interfaces.isOwn(parsed.destinationAddress))
+        sendOwn(room, transit, attached: attached, isSourceOpen: !isOwn)
     }
 
     /// The link header of an answer: the tags of what it answers; the addresses are filled in when it leaves.

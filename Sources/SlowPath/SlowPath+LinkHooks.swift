@@ -18,6 +18,12 @@ extension SlowPath {
         if hook == .egress { transit.context.input = PacketContext.noInterface }
         defer { transit.context.input = input }
         for index in 0 ..< chains.count where chains[index].device == device {
+            transit.context.family = .netdev
+            if chains[index].isInet {
+                guard let family = transit.context.familyAtLinkHook(hook) else { continue }
+                guard family.isSound else { return .dropped(family.isIPv4 ? .ipv4BadTotalLength : .ipv6BadPayloadLength) }
+                transit.context.family = family.isIPv4 ? .ipv4 : .ipv6
+            }
             if let ended = run(chains[index], &transit) { return ended }
         }
         return nil

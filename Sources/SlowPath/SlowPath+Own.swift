@@ -62,11 +62,8 @@ extension SlowPath {
     mutating func reject(_ transit: borrowing Transit) {
         let parsed = transit.context.parsed, request = transit.context.reject
         let isBroadcastFrame = transit.context.packetType != PacketType.host || isBroadcast(parsed.destinationAddress)
-        // Linux's check of the transport checksum takes the IP header in, whose own is stale once an option was filled in
-        // (nf_ip_checksum): such a packet is dropped without an answer.
-        if transit.options.isStale { return }
         if request.kind == .tcpReset {
-            guard TCPReset.mayAnswer(transit.context.packet, parsed, isLinkBroadcast: isBroadcastFrame), var room = outbox.reserve(TCPReset.maximumLength) else { return }
+            guard isChecksumUsable(transit), TCPReset.mayAnswer(transit.context.packet, parsed, isLinkBroadcast: isBroadcastFrame), var room = outbox.reserve(TCPReset.maximumLength) else { return }
             room.length = TCPReset.build(into: room, answering: transit.context.packet, parsed, style: .reject, link: answerLink(transit))
             guard room.length > 0 else { return }
             if transit.tracking.hasConnection {
@@ -76,7 +73,18 @@ extension SlowPath {
             sendOwn(room, transit, attached: attachment(transit.tracking))
         } else {
             guard hasRightChecksum(transit) else { return }
-            sendError(ICMPError(type: request.type, code: request.code), about: transit)
+            // Before routing, Linux gives the packet the route back to its sender, and so no longer knows that it is for the router.
+            sendError(ICMPError(type: request.type, code: request.code), about: transit, isUnrouted: transit.context.hook == .prerouting)
+        }
+    }
+
+    /// Linux's check of a transport checksum takes the IP header in, whose own is stale once an option was filled in
+    /// (nf_ip_checksum): such a packet is dropped without an answer, unless connection tracking made the check before.
+    private func isChecksumUsable(_ transit: borrowing Transit) -> Bool {
+        guard transit.options.isStale else { return true }
+        switch transit.context.parsed.transportProtocol {
+        case IPProtocol.tcp, IPProtocol.udp, IPProtocol.icmp: return transit.tracking.hasConnection
+        default: return false
         }
     }
 
@@ -86,13 +94,13 @@ extension SlowPath {
     private func hasRightChecksum(_ transit: borrowing Transit) -> Bool {
         let parsed = transit.context.parsed, packet = transit.context.packet
         let offset = Int(parsed.transportOffset), length = parsed.transportLength
-        guard !parsed.flags.contains(.isFragment) else { return true }
         switch parsed.transportProtocol {
         case IPProtocol.udp where length < 8 || packet.load16(offset + 6) == 0: return true
         case IPProtocol.gre where length < 4 || packet.load8(offset) & 0x80 == 0: return true
         case IPProtocol.authentication, IPProtocol.esp, IPProtocol.sctp, IPProtocol.udplite, IPProtocol.dccp: return true
         default: break
         }
+        if transit.options.isStale { return isChecksumUsable(transit) }
         let hasPseudoHeader = parsed.family == .ipv6 || parsed.transportProtocol == IPProtocol.tcp || parsed.transportProtocol == IPProtocol.udp
         // Without one the IP header itself is summed, and its right sum is 0xffff: nothing or zeros behind it are right, too.
         let initial = hasPseudoHeader ? Checksum.pseudoHeader(

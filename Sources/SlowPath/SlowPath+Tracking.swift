@@ -16,6 +16,7 @@ extension SlowPath {
         guard !transit.tracking.hasConnection, transit.tracking.state != .untracked else { return nil }
         let zone = ConnectionZone(transit.context.conntrack.requestedZone, directions: transit.context.conntrack.requestedZoneDirections)
         transit.tracking = tracker.pointee.track(transit.packet, transit.parsed, zone: zone, verifiesChecksum: !transit.isOwn, now: transit.now)
+        transit.context.conntrack.hasTemplate = false
         transit.wasJudged = true
         guard transit.tracking.dropReason == .none else { return .dropped(transit.tracking.dropReason) }
         if transit.beginsSynproxy, transit.tracking.hasConnection, transit.tracking.state == .new, !tracker.pointee.beginSynproxy(transit.tracking.connection) {
@@ -78,10 +79,9 @@ extension SlowPath {
             transit.tracking = .untracked
             refreshView(&transit)
         }
-        guard transit.tracking.hasConnection else {
-            // A zone is kept for the conntrack hook that follows.
-            return
-        }
+        // A zone is kept for the conntrack hook that follows, whatever `notrack` said before.
+        if changes.contains(.zone), transit.tracking.state == .untracked { transit.tracking = .unseen }
+        guard transit.tracking.hasConnection else { return }
         let connection = tracker.pointee.connection(transit.tracking.connection)
         if changes.contains(.mark) {
             connection.pointee.mark = transit.context.conntrack.mark

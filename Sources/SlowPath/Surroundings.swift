@@ -95,6 +95,7 @@ struct Surroundings: ~Copyable {
     }
 
     private func ipv6Type(_ query: FIBQuery) -> UInt8 {
+        if query.address.isUnspecified { return Self.addressType(.none) }
         let hasDevice = query.interface != PacketContext.noInterface
         let own = router.interfaces.owner(of: query.address)
         if own.kind == .anycast { return 4 }

@@ -22,12 +22,18 @@
         self.targetAddress = targetAddress
     }
 
+    /// Whether a frame's EtherType is ARP and its address lengths are Ethernet's and IPv4's: all that Linux asks before its hooks.
+    public static func isWhole(_ packet: PacketBuffer, _ parsed: ParsedPacket) -> Bool {
+        let offset = Int(parsed.networkOffset)
+        return parsed.etherType == EtherType.arp && packet.length >= offset + length && packet.load16(offset + 4) == 0x0604
+    }
+
     /// The message in a frame whose EtherType is ARP; nil unless it is a request or reply for IPv4 over Ethernet.
     public static func read(_ packet: PacketBuffer, _ parsed: ParsedPacket) -> ARPMessage? {
         let offset = Int(parsed.networkOffset)
-        guard parsed.etherType == EtherType.arp, packet.length >= offset + length else { return nil }
-        // Hardware type Ethernet, protocol IPv4, address lengths 6 and 4.
-        guard packet.load64(offset) >> 16 == 0x0001_0800_0604 else { return nil }
+        guard isWhole(packet, parsed) else { return nil }
+        // Hardware type Ethernet or IEEE 802, protocol IPv4.
+        guard packet.load16(offset) == 1 || packet.load16(offset) == 6, packet.load16(offset + 2) == EtherType.ipv4 else { return nil }
         let operation = packet.load16(offset + 6)
         guard operation == request || operation == reply else { return nil }
         return ARPMessage(

@@ -22,12 +22,21 @@ func testRouter() throws -> Router {
         ("10.0.1.1", RouteKind.local, 0, "10.0.1.1"), ("10.0.2.1", .local, 1, "10.0.2.1"), ("10.0.1.255", .broadcast, 0, "10.0.1.255"), ("255.255.255.255", .broadcast, 0, "255.255.255.255"),
         ("10.0.1.0", .unicast, 0, "10.0.1.0"), ("10.0.1.2", .unicast, 0, "10.0.1.2"), ("10.0.2.9", .unicast, 1, "10.0.2.9"), ("192.168.9.9", .unicast, 1, "10.0.2.2"),
         ("224.0.0.1", .multicast, 0, "224.0.0.1"), ("127.0.0.1", .local, 0, "127.0.0.1"), ("fd00:1::1", .local, 0, "fd00:1::1"), ("fd00:1::", .local, 0, "fd00:1::"),
-        ("fd00:1::2", .unicast, 0, "fd00:1::2"), ("2001:db8::1", .unicast, 1, "fd00:2::2"), ("fe80::1", .unicast, 0, "fe80::1"), ("ff02::1", .multicast, 0, "ff02::1"),
+        ("fd00:1::2", .unicast, 0, "fd00:1::2"), ("2001:db8::1", .unicast, 1, "fd00:2::2"), ("ff02::1", .multicast, 0, "ff02::1"),
     ])
     func routes(destination: String, kind: RouteKind, port: PortIndex, nextHop: String) throws {
         let router = try testRouter()
         let result = router.route(to: ip(destination), ingress: 0)
         #expect(result.kind == kind && result.port == port && result.nextHop == ip(nextHop))
+    }
+
+    @Test func linkLocalNeedsALinkLocalAddress() throws {
+        var router = try testRouter()
+        #expect(router.route(to: ip("fe80::9"), ingress: 0).kind == .none, "the default route goes by another port")
+        #expect(router.route(to: ip("fe80::9"), ingress: 1).nextHop == ip("fd00:2::2"))
+        try router.addAddress(prefix("fe80::1/64"), port: 0)
+        let result = router.route(to: ip("fe80::9"), ingress: 0)
+        #expect(result.kind == .unicast && result.port == 0 && result.nextHop == ip("fe80::9"))
     }
 
     /// As Linux 6.18 with rp_filter=0: measured with packets from r0 to 10.0.2.2.

@@ -198,7 +198,7 @@ import Wire
         let reply = ARPMessage(operation: ARPMessage.reply, senderMAC: own, senderAddress: message!.targetAddress, targetMAC: message!.senderMAC, targetAddress: message!.senderAddress)
         #expect(built(reply.build(into: target, link: LinkHeader(destination: message!.senderMAC, source: own)))
             == "020000000a770200000000a0080600010800060400020200000000a00a000101020000000a770a00014d")
-        for (offset, value) in [(15, UInt8(6)), (17, 1), (18, 8), (19, 16), (21, 3), (21, 0)] {
+        for (offset, value) in [(15, UInt8(7)), (17, 1), (18, 8), (19, 16), (21, 3), (21, 0)] {
             var broken = request
             broken[offset] = value
             let (packet, p) = parsed(broken)

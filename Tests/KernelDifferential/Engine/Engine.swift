@@ -194,7 +194,7 @@ struct Engine: ~Copyable {
             line += side(record.original, record.originalPackets, record.originalBytes) + " | "
             line += side(record.reply, record.replyPackets, record.replyBytes)
             let known = record.status.contains(.assured) ? "A" : record.status.contains(.seenReply) ? "R" : "U"
-            line += " \(known) mark=\(record.mark) zone=\(record.zone.identifier) labels=\(record.labelsHigh),\(record.labelsLow)"
+            line += " \(known) mark=\(record.mark) zone=\(record.zone.directions == 3 ? record.zone.identifier : 0) labels=\(record.labelsHigh),\(record.labelsLow)"
             line += " status=\(record.status.rawValue)"
             line += " seconds=\((record.deadline - min(now, record.deadline)) / 1_000_000_000)"
             lines.append(line)
