@@ -152,7 +152,7 @@ private struct CacheExplanation {
                 switch instruction.op {
                 case .setContains, .setLacks, .mapLookup:
                     let set = compiler.sets[Int(instruction.x)]
-                    if set.name == nil, set.statements.isEmpty { reader.look(instruction, in: set) }
+                    if set.name == nil, set.statements.isEmpty { _ = reader.look(instruction, in: set) }
                 default: _ = reader.read(instruction, compiler.constants)
                 }
             }

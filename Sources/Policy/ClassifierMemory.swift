@@ -12,52 +12,78 @@ extension Classifier {
             values.withUnsafeBufferPointer { if let base = $0.baseAddress { typed.initialize(from: base, count: values.count) } }
             return typed
         }
-        let dimensions = plan.dimensions.map { dimension in
-            let starts: UnsafeMutableRawPointer = switch dimension.field.length {
-            case ...4: UnsafeMutableRawPointer(copy(dimension.starts.map { UInt32(truncatingIfNeeded: $0) }))
-            case ...8: UnsafeMutableRawPointer(copy(dimension.starts.map { UInt64(truncatingIfNeeded: $0) }))
-            default: UnsafeMutableRawPointer(copy(dimension.starts))
+        let dimensions = plan.fields.indices.map { number -> ClassifierDimension in
+            let field = plan.fields[number], vectors = plan.vectors[number]
+            let starts: UnsafeMutableRawPointer = switch field.field.length {
+            case ...4: UnsafeMutableRawPointer(copy(field.starts.map { UInt32(truncatingIfNeeded: $0) }))
+            case ...8: UnsafeMutableRawPointer(copy(field.starts.map { UInt64(truncatingIfNeeded: $0) }))
+            default: UnsafeMutableRawPointer(copy(field.starts))
             }
-            let bits = 8 * Int(dimension.field.length)
-            let leading = Classifier.directoryBits(bits, dimension.starts.count)
+            let directory = ClassifierDirectory(field)
             var result = ClassifierDimension(
-                field: dimension.field, starts: starts, count: dimension.starts.count,
-                directory: leading > 0 ? copy(Classifier.directory(dimension.starts, bits: bits, leading: leading)) : nil,
-                directoryShift: UInt64(bits - leading), intervals: copy(dimension.intervals), vectors: copy(dimension.vectors),
-                indifferent: copy(dimension.indifferent), indifferentBlocks: dimension.indifferentBlocks,
+                field: field.field, starts: starts, count: field.starts.count,
+                direct: directory.direct.isEmpty ? nil : UnsafePointer(copy(directory.direct)),
+                buckets: directory.buckets.isEmpty ? nil : UnsafePointer(copy(directory.buckets)), directory: copy(directory.steps),
+                bucketShift: UInt64(max(0, 8 * Int(field.field.length) - 8)), lists: number < plan.listedCount ? UnsafePointer(copy(plan.lists[number])) : nil,
+                intervals: copy(vectors.intervals), vectors: copy(vectors.vectors),
+                indifferent: copy(vectors.indifferent), indifferentBlocks: vectors.indifferentBlocks,
                 room: raw(Classifier.blockSize / 8).bindMemory(to: UInt64.self, capacity: Classifier.blockWords))
-            result.reader = dimension.field.reader
+            result.reader = field.field.reader
             if result.reader == .input || result.reader == .output {
-                let values = interfaces.map { dimension.field.value($0) } + [0]
+                let values = interfaces.map { field.field.value($0) } + [0]
                 result.byInterface = copy(values.map { UInt32(result.interval($0)) })
             }
             return result
         }
         let blockCount = (plan.positions.count + Classifier.blockSize - 1) / Classifier.blockSize
         let runs = raw(blockCount * MemoryLayout<CandidateRun>.stride).bindMemory(to: CandidateRun.self, capacity: blockCount)
-        self.init(dimensions: copy(dimensions), dimensionCount: dimensions.count, positions: copy(plan.positions), offsets: copy(plan.offsets),
-                  ruleCount: UInt32(plan.offsets.count - 1), sensitivity: plan.sensitivity, runs: runs)
+        self.init(dimensions: copy(dimensions), dimensionCount: dimensions.count, listedCount: plan.listedCount,
+                  places: copy(Array(repeating: UInt32(0), count: Classifier.maximumDimensions)), records: UnsafePointer(copy(plan.records)),
+                  found: copy(Array(repeating: UInt64(0), count: plan.mostListed)), positions: copy(plan.positions), bitCount: UInt32(plan.positions.count),
+                  offsets: copy(plan.offsets), ruleCount: UInt32(plan.offsets.count - 1), sensitivity: plan.sensitivity, runs: runs)
     }
+}
 
-    /// How many leading bits a field's directory looks at; 0 for none. Ports lie everywhere and need no more entries than there
-    /// are intervals; addresses of a network share their leading bits, and need more.
-    private static func directoryBits(_ bits: Int, _ intervals: Int) -> Int {
-        guard intervals > 64, bits >= 16 else { return 0 }
-        return bits == 16 ? intervals.bitWidth - intervals.leadingZeroBitCount - 1 : 16
-    }
+/// How a field's values are found among its intervals without many steps.
+private struct ClassifierDirectory {
+    /// The interval of each value of a field of one byte, or of two with many intervals.
+    private(set) var direct: [UInt16] = []
+    private(set) var buckets: [DirectoryBucket] = []
+    private(set) var steps: [UInt32] = []
 
-    /// The interval of the first value of each bucket, and the last interval behind them.
-    private static func directory(_ starts: [UInt128], bits: Int, leading: Int) -> [UInt32] {
-        var result: [UInt32] = []
-        result.reserveCapacity(1 << leading + 1)
+    init(_ field: FieldPlan) {
+        let bits = 8 * Int(field.field.length), starts = field.starts
+        guard bits <= 64, field.field.reader != .general, starts.count > 64 || bits == 8 else { return }
         var interval = 0
-        for bucket in 0 ..< 1 << leading {
-            let first = UInt128(bucket) << UInt128(bits - leading)
-            while interval + 1 < starts.count, starts[interval + 1] <= first { interval += 1 }
-            result.append(UInt32(interval))
+        if bits == 8 || (bits == 16 && starts.count > 2048) {
+            for value in 0 ..< 1 << bits {
+                while interval + 1 < starts.count, starts[interval + 1] <= UInt128(value) { interval += 1 }
+                direct.append(UInt16(interval))
+            }
+            return
         }
-        result.append(UInt32(starts.count - 1))
-        return result
+        for bucket in 0 ..< 256 {
+            let low = UInt128(bucket) << UInt128(bits - 8), high = low + ((UInt128(1) << UInt128(bits - 8)) - 1)
+            while interval + 1 < starts.count, starts[interval + 1] <= low { interval += 1 }
+            var last = interval
+            while last + 1 < starts.count, starts[last + 1] <= high { last += 1 }
+            let base = last > interval ? starts[interval + 1] : low
+            // Twice as many steps as intervals, of the part of the bucket where they are.
+            let wanted = UInt128(max(1, (last - interval) * 2)), width = last > interval ? starts[last] - base + 1 : 1
+            var shift = 0
+            while width >> UInt128(shift) > wanted { shift += 1 }
+            let count = Int((width - 1) >> UInt128(shift)) + 1
+            buckets.append(DirectoryBucket(base: UInt64(base), first: UInt32(steps.count), last: UInt32(count - 1), shift: UInt64(shift)))
+            // The first step holds what is below the base as well, the last what is behind its end.
+            steps.append(UInt32(interval))
+            for step in 1 ..< max(1, count) {
+                let value = base + UInt128(step) << UInt128(shift)
+                while interval + 1 < starts.count, starts[interval + 1] <= value { interval += 1 }
+                steps.append(UInt32(interval))
+            }
+            steps.append(UInt32(last))
+            interval = last
+        }
     }
 }
 
@@ -71,6 +97,7 @@ extension Dimension {
         case .meta:
             switch MetaKey(rawValue: b) {
             case .transportProtocol where length == 1: return .transportProtocol
+            case .family where length == 1: return .family
             case .inputName, .inputIndex: return .input
             case .outputName, .outputIndex: return .output
             default: return .general

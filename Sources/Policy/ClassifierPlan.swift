@@ -1,5 +1,5 @@
-// A classifier as the compiler sees it: which values each rule leaves possible, field by field, and the bit vectors that
-// follow from it.
+// A classifier as the compiler sees it: which values each rule leaves possible, field by field, and the lists and bit vectors
+// that follow from it.
 //
 // Invariant: the ranges of a rule in a dimension are ascending and do not touch; a rule without an entry there does not look
 // at the field.
@@ -59,35 +59,51 @@ struct ValueRanges {
 /// What a rule (or a chain as a whole) asks of a packet before it has an effect.
 typealias Conditions = [Dimension: ValueRanges]
 
-/// The vectors of one dimension.
-struct DimensionPlan {
-    var field: Dimension
-    var starts: [UInt128] = []
-    var intervals: [ClassifierInterval] = []
-    var vectors: [SIMD8<UInt64>] = []
-    var indifferent: [SIMD8<UInt64>]
-    var indifferentBlocks: UInt64 = 0
+/// A rule as a classifier sees it.
+struct ClassifiedRule {
+    /// What it asks of a packet before it has an effect.
+    var conditions: Conditions
+    /// Its first instruction.
+    var start: UInt32
+    /// Where its effects begin, if the conditions are all that it compares and its effects read no register.
+    var effect: UInt32?
+}
 
-    /// - Parameter ranges: of the rules that look at the field, by their bits.
-    init(_ field: Dimension, _ ranges: [(bit: Int, ranges: ValueRanges)], ruleCount: Int) {
+/// One dimension: its values cut into intervals, and which of them each rule leaves possible.
+struct FieldPlan {
+    let field: Dimension
+    private(set) var starts: [UInt128] = []
+    /// By rule: whether it looks at the field, as far as that is worth it, and the intervals that it leaves possible.
+    private(set) var looks: [Bool]
+    private(set) var pieces: [[ClosedRange<Int>]]
+    /// By rule: its pieces were joined.
+    private(set) var isJoined: [Bool]
+
+    init(_ field: Dimension, _ rules: [ClassifiedRule]) {
         self.field = field
-        let blockCount = (ruleCount + Classifier.blockSize - 1) / Classifier.blockSize
-        indifferent = Array(repeating: SIMD8(repeating: 0), count: blockCount)
-        var kept = ranges
-        // Nearly every value suits these rules (`!= PREFIX`): to look costs more than to try them.
-        cut(kept)
-        if starts.count > 64 { kept = kept.filter { span($0.ranges) < starts.count / 2 } }
-        while !build(kept, blockCount) {
-            // The rules that span the most intervals fill the vectors.
-            kept = Array(kept.sorted { span($0.ranges) < span($1.ranges) }.prefix(kept.count / 2))
+        looks = Array(repeating: false, count: rules.count)
+        isJoined = looks
+        pieces = Array(repeating: [], count: rules.count)
+        var ranges: [(rule: Int, ranges: ValueRanges)] = []
+        for (number, rule) in rules.enumerated() {
+            guard let own = rule.conditions[field] else { continue }
+            ranges.append((number, own.joined()))
+            isJoined[number] = own.pieces.count > ValueRanges.maximumPieces
         }
-        var looks = Array(repeating: false, count: ruleCount)
-        for entry in kept { looks[entry.bit] = true }
-        for bit in 0 ..< ruleCount where !looks[bit] {
-            indifferent[bit / Classifier.blockSize][bit % Classifier.blockSize / 64] |= 1 << UInt64(bit % 64)
-            indifferentBlocks |= 1 << UInt64(bit / Classifier.blockSize)
+        cut(ranges)
+        if starts.count > 64 {
+            // Nearly every value suits these rules (`!= PREFIX`): to look costs more than to try them.
+            ranges = ranges.filter { entry in entry.ranges.pieces.reduce(0) { $0 + place($1.high) - place($1.low) + 1 } < starts.count / 2 }
+            cut(ranges)
+        }
+        for entry in ranges {
+            looks[entry.rule] = true
+            pieces[entry.rule] = entry.ranges.pieces.map { place($0.low) ... place($0.high) }
         }
     }
+
+    /// How many intervals a rule leaves possible; nil if it does not look at the field.
+    func span(_ rule: Int) -> Int? { looks[rule] ? pieces[rule].reduce(0) { $0 + $1.count } : nil }
 
     private func place(_ value: UInt128) -> Int {
         var low = 0, high = starts.count
@@ -98,10 +114,7 @@ struct DimensionPlan {
         return low
     }
 
-    private func span(_ ranges: ValueRanges) -> Int { ranges.pieces.reduce(0) { $0 + place($1.high) - place($1.low) + 1 } }
-
-    /// Cuts the field's values into intervals.
-    private mutating func cut(_ ranges: [(bit: Int, ranges: ValueRanges)]) {
+    private mutating func cut(_ ranges: [(rule: Int, ranges: ValueRanges)]) {
         var bounds: [UInt128] = [0]
         for entry in ranges {
             for piece in entry.ranges.pieces {
@@ -113,23 +126,49 @@ struct DimensionPlan {
         starts = []
         for bound in bounds where starts.last != bound { starts.append(bound) }
     }
+}
+
+/// The vectors of one dimension.
+struct VectorPlan {
+    private(set) var intervals: [ClassifierInterval] = []
+    private(set) var vectors: [SIMD8<UInt64>] = []
+    private(set) var indifferent: [SIMD8<UInt64>]
+    private(set) var indifferentBlocks: UInt64 = 0
+
+    /// - Parameter order: rules by their bits.
+    init(_ field: FieldPlan, _ order: [Int]) {
+        let blockCount = (order.count + Classifier.blockSize - 1) / Classifier.blockSize
+        indifferent = Array(repeating: SIMD8(repeating: 0), count: blockCount)
+        guard blockCount > 0 else { return }
+        var kept: [(bit: Int, pieces: [ClosedRange<Int>], span: Int)] = []
+        for (bit, rule) in order.enumerated() { if let span = field.span(rule) { kept.append((bit, field.pieces[rule], span)) } }
+        while !build(kept.map { ($0.bit, $0.pieces) }, field.starts.count, blockCount) {
+            // The rules that span the most intervals fill the vectors.
+            kept = Array(kept.sorted { $0.span < $1.span }.prefix(kept.count / 2))
+        }
+        var looks = Array(repeating: false, count: order.count)
+        for entry in kept { looks[entry.bit] = true }
+        for bit in order.indices where !looks[bit] {
+            indifferent[bit / Classifier.blockSize][bit % Classifier.blockSize / 64] |= 1 << UInt64(bit % 64)
+            indifferentBlocks |= 1 << UInt64(bit / Classifier.blockSize)
+        }
+    }
 
     /// False if the vectors grow beyond the budget.
-    private mutating func build(_ ranges: [(bit: Int, ranges: ValueRanges)], _ blockCount: Int) -> Bool {
-        cut(ranges)
+    private mutating func build(_ rules: [(bit: Int, pieces: [ClosedRange<Int>])], _ count: Int, _ blockCount: Int) -> Bool {
         // Rules by the interval where they come in, and by the one behind their last.
-        var changes = Array(repeating: [Int](), count: starts.count + 1)
-        for entry in ranges {
-            for piece in entry.ranges.pieces {
-                changes[place(piece.low)].append(entry.bit)
-                changes[place(piece.high) + 1].append(~entry.bit)
+        var changes = Array(repeating: [Int](), count: count + 1)
+        for entry in rules {
+            for piece in entry.pieces {
+                changes[piece.lowerBound].append(entry.bit)
+                changes[piece.upperBound + 1].append(~entry.bit)
             }
         }
         intervals = []
         vectors = []
         var active = Array(repeating: SIMD8<UInt64>(repeating: 0), count: blockCount)
         var counts = Array(repeating: 0, count: blockCount)
-        for place in starts.indices {
+        for place in 0 ..< count {
             for change in changes[place] {
                 let bit = change < 0 ? ~change : change
                 active[bit / Classifier.blockSize][bit % Classifier.blockSize / 64] ^= 1 << UInt64(bit % 64)
@@ -141,7 +180,7 @@ struct DimensionPlan {
             if rules == 0 {
                 intervals.append(ClassifierInterval())
             } else if rules <= ClassifierInterval.listCapacity {
-                intervals.append(ClassifierInterval(listing: DimensionPlan.bits(active, blocks)))
+                intervals.append(ClassifierInterval(listing: VectorPlan.bits(active, blocks)))
             } else {
                 intervals.append(ClassifierInterval(vectorsAt: vectors.count, blocks: blocks))
                 for block in 0 ..< blockCount where counts[block] > 0 { vectors.append(active[block]) }
@@ -170,24 +209,38 @@ struct DimensionPlan {
 struct ClassifierPlan {
     /// Blocks of 64 bytes for one dimension: 64 MiB.
     static var blockBudget: Int { 1 << 20 }
-    private(set) var dimensions: [DimensionPlan] = []
+    /// Those with lists first, `listedCount` of them.
+    private(set) var fields: [FieldPlan]
+    private(set) var vectors: [VectorPlan] = []
+    private(set) var listedCount: Int
+    /// Records of all lists, and for each listed dimension where each interval's begin, with the end behind them.
+    private(set) var records: [UInt64] = []
+    private(set) var lists: [[UInt32]] = []
+    /// The most candidates that lists give a packet.
+    private(set) var mostListed = 0
     /// Place in the chain of each bit's rule.
     private(set) var positions: [UInt32]
     private(set) var offsets: [UInt32]
     private(set) var sensitivity: UInt64 = 0
 
     /// nil if too few rules look at anything.
-    init?(_ rules: [Conditions], offsets: [UInt32]) {
-        self.offsets = offsets
+    /// - Parameter end: the instruction behind the last rule.
+    init?(_ rules: [ClassifiedRule], end: UInt32) {
+        offsets = rules.map(\.start) + [end]
         let chosen = ClassifierPlan.choose(rules)
-        guard rules.count(where: { rule in chosen.contains { rule[$0] != nil } }) >= Compiler.classifiedLength else { return nil }
-        let order = ClassifierPlan.arrange(rules, by: chosen)
+        guard rules.count(where: { rule in chosen.contains { rule.conditions[$0] != nil } }) >= Compiler.classifiedLength else { return nil }
+        let all = chosen.map { FieldPlan($0, rules) }
+        var assigned = ClassifierLists(all, ruleCount: rules.count)
+        let listed = all.indices.filter(assigned.isUsed), others = all.indices.filter { !assigned.isUsed($0) }
+        listedCount = listed.count
+        fields = (listed + others).map { all[$0] }
+        assigned.reorder(listed + others)
+        let order = ClassifierPlan.arrange(rules, assigned.unlisted, by: fields.map(\.field))
         positions = order.map { UInt32($0) }
-        for dimension in chosen {
-            var ranges: [(bit: Int, ranges: ValueRanges)] = []
-            for (bit, rule) in order.enumerated() { if let own = rules[rule][dimension] { ranges.append((bit, own.joined())) } }
-            dimensions.append(DimensionPlan(dimension, ranges, ruleCount: rules.count))
-            switch dimension.op {
+        vectors = fields.map { VectorPlan($0, order) }
+        write(assigned, rules)
+        for field in fields {
+            switch field.field.op {
             case Opcode.payload.rawValue: sensitivity |= ChangeClass.mask(ChangeClass.payload)
             case Opcode.meta.rawValue:
                 // The transport protocol and the network protocol stand in the packet.
@@ -197,12 +250,48 @@ struct ClassifierPlan {
         }
     }
 
+    /// Writes the lists' records.
+    private mutating func write(_ assigned: ClassifierLists, _ rules: [ClassifiedRule]) {
+        for dimension in 0 ..< listedCount {
+            var begins: [UInt32] = []
+            begins.reserveCapacity(fields[dimension].starts.count + 1)
+            var longest = 0
+            for list in assigned.rules[dimension] {
+                begins.append(UInt32(records.count))
+                longest = max(longest, list.count)
+                for rule in list.sorted() { records += record(of: Int(rule), rules[Int(rule)], in: dimension) }
+            }
+            begins.append(UInt32(records.count))
+            lists.append(begins)
+            mostListed += longest
+        }
+    }
+
+    /// What a rule that a dimension lists asks of the others.
+    private func record(of rule: Int, _ own: ClassifiedRule, in listing: Int) -> [UInt64] {
+        var words: [UInt64] = []
+        // What the record does not compare, the rule has to.
+        var compared = 0, isExact = true
+        // The fields with the most intervals first: they rule out the most.
+        for (dimension, field) in fields.enumerated() where field.looks[rule] {
+            compared += 1
+            if field.isJoined[rule] { isExact = false }
+            guard dimension != listing else { continue }
+            let comparison = ClassifierRecord.comparison(dimension, field.pieces[rule], count: field.starts.count)
+            words.append(comparison.word)
+            if !comparison.isExact { isExact = false }
+        }
+        if compared < own.conditions.count { isExact = false }
+        let entry = isExact ? own.effect ?? own.start : own.start
+        return [ClassifierRecord.header(instruction: entry, position: rule, comparisons: words.count)] + words
+    }
+
     /// The fields worth a look, those with the most different values first.
-    private static func choose(_ rules: [Conditions]) -> [Dimension] {
+    private static func choose(_ rules: [ClassifiedRule]) -> [Dimension] {
         var looking: [Dimension: Int] = [:]
         var values: [Dimension: Set<UInt128>] = [:]
         for rule in rules {
-            for (dimension, ranges) in rule {
+            for (dimension, ranges) in rule.conditions {
                 looking[dimension, default: 0] += 1
                 values[dimension, default: []].insert(ranges.pieces.first?.low ?? 0)
             }
@@ -212,19 +301,20 @@ struct ClassifierPlan {
         return used.sorted { (values[$0]?.count ?? 0, $0.order) > (values[$1]?.count ?? 0, $1.order) }
     }
 
-    /// The rules by the fields that they look at and by value, so that a block's rules are alike; in a block by their order in the chain.
-    private static func arrange(_ rules: [Conditions], by dimensions: [Dimension]) -> [Int] {
-        let keys = rules.map { rule -> (shape: UInt64, value: UInt128) in
+    /// The rules for vectors by the fields that they look at and by value, so that a block's rules are alike; in a block by their order in
+    /// the chain.
+    private static func arrange(_ rules: [ClassifiedRule], _ chosen: [Int], by dimensions: [Dimension]) -> [Int] {
+        let keys = chosen.map { rule -> (shape: UInt64, value: UInt128) in
             var shape: UInt64 = 0
             var value: UInt128?
             for (number, dimension) in dimensions.enumerated() {
-                guard let ranges = rule[dimension] else { continue }
+                guard let ranges = rules[rule].conditions[dimension] else { continue }
                 shape |= 1 << UInt64(63 - number)
                 value = value ?? ranges.pieces.first?.low
             }
             return (shape, value ?? 0)
         }
-        var order = rules.indices.sorted { (keys[$0].shape, keys[$0].value, $0) < (keys[$1].shape, keys[$1].value, $1) }
+        var order = chosen.indices.sorted { (keys[$0].shape, keys[$0].value, $0) < (keys[$1].shape, keys[$1].value, $1) }.map { chosen[$0] }
         for start in stride(from: 0, to: order.count, by: Classifier.blockSize) {
             order[start ..< min(start + Classifier.blockSize, order.count)].sort()
         }

@@ -22,9 +22,9 @@ extension Compiler {
         var memory = ChainConditions()
         for pending in pendingClassifiers {
             let rules = pending.starts.indices.map { position in
-                conditions(pending.starts[position] ..< (position + 1 < pending.starts.count ? pending.starts[position + 1] : pending.end), &memory)
+                classified(pending.starts[position] ..< (position + 1 < pending.starts.count ? pending.starts[position + 1] : pending.end), &memory)
             }
-            let plan = ClassifierPlan(rules, offsets: (pending.starts + [pending.end]).map { UInt32($0) })
+            let plan = ClassifierPlan(rules, end: UInt32(pending.end))
             let number = UInt32(classifiers.count)
             if plan == nil { instructions[pending.head] = step(to: pending.head + 1) } else { instructions[pending.head].x = number }
             for (position, start) in pending.starts.enumerated() {
@@ -59,7 +59,7 @@ extension Compiler {
         // A chain without rules does nothing, which no condition expresses: it asks nothing.
         var result: Conditions?
         for rule in rules {
-            let own = conditions(rule, &memory)
+            let own = classified(rule, &memory).conditions
             if var common = result {
                 for dimension in common.keys {
                     if let other = own[dimension], let mine = common[dimension] { common[dimension] = mine.union(other).joined() } else { common[dimension] = nil }
@@ -75,26 +75,38 @@ extension Compiler {
     }
 
     /// What one rule asks before its first effect.
-    private func conditions(_ range: Range<Int>, _ memory: inout ChainConditions) -> Conditions {
+    private func classified(_ range: Range<Int>, _ memory: inout ChainConditions) -> ClassifiedRule {
         var reader = ConditionReader()
-        for index in range {
+        var index = range.lowerBound
+        reading: while index < range.upperBound {
             let instruction = instructions[index]
             switch instruction.op {
             case .setContains, .setLacks, .verdictMap, .mapLookup, .objectMap:
                 let set = sets[Int(instruction.x)]
                 // Elements with statements of their own have effects; a named set's elements come and go.
-                guard set.statements.isEmpty else { return reader.conditions }
-                if set.name == nil { reader.look(instruction, in: set) }
-                if instruction.op == .verdictMap || instruction.op == .objectMap { return reader.conditions }
+                guard set.statements.isEmpty else { break reading }
+                let isKnown = set.name == nil && reader.look(instruction, in: set)
+                if instruction.op == .verdictMap || instruction.op == .objectMap { break reading }
                 if instruction.op == .mapLookup { reader.forget(Int(instruction.a), max(1, set.dataLength)) }
+                if !isKnown || instruction.op == .mapLookup { reader.isExact = false }
             case .jump:
                 for (dimension, ranges) in chainConditions(instruction.x, &memory) { reader.require(dimension, ranges) }
-                return reader.conditions
+                break reading
             default:
-                guard reader.read(instruction, constants) else { return reader.conditions }
+                guard reader.read(instruction, constants) else { break reading }
             }
+            index += 1
         }
-        return reader.conditions
+        let isWhole = reader.comparesAll && instructions[index ..< range.upperBound].allSatisfy { Compiler.readsNoRegister($0.op) }
+        return ClassifiedRule(conditions: reader.conditions, start: UInt32(range.lowerBound), effect: isWhole ? UInt32(index) : nil)
+    }
+
+    /// Statements that act alike wherever the rule was entered.
+    private static func readsNoRegister(_ op: Opcode) -> Bool {
+        switch op {
+        case .counter, .limit, .quota, .connectionLimit, .last, .notrack, .accept, .drop, .jump, .goTo, .returnToCaller, .resume, .nextCandidate: true
+        default: false
+        }
     }
 }
 
@@ -103,6 +115,11 @@ struct ConditionReader {
     private(set) var conditions: Conditions = [:]
     /// TCP flags count as well, which differ between a flow's packets.
     var readsFlags = false
+    /// Whether the conditions are all that was asked: nothing was compared, loaded or looked up that they do not tell.
+    var isExact = true
+    /// Registers that were loaded and not yet compared: the load itself may break the rule.
+    private var uncompared: Set<Int> = []
+    var comparesAll: Bool { isExact && uncompared.isEmpty }
     /// What registers hold, as far as it is known, by their first byte.
     private var held: [Int: Dimension] = [:]
 
@@ -110,18 +127,24 @@ struct ConditionReader {
     mutating func read(_ instruction: Instruction, _ constants: [UInt8]) -> Bool {
         switch instruction.op {
         case .fieldEqual, .fieldNotEqual:
-            guard counts(instruction.a), ConditionReader.isConstant(instruction) else { return true }
+            guard counts(instruction.a), ConditionReader.isConstant(instruction) else {
+                isExact = false
+                return true
+            }
             let dimension = Dimension(op: Opcode.payload.rawValue, b: instruction.b, length: instruction.length, x: instruction.x, mask: UInt128(instruction.value))
             let value = UInt128(instruction.second)
             compare(dimension, ValueRanges([(value, value)]), isNegated: instruction.op == .fieldNotEqual)
         case .payload:
             forget(Int(instruction.a), Int(instruction.length))
+            uncompared.insert(Int(instruction.a))
             if counts(UInt8(truncatingIfNeeded: instruction.value)), ConditionReader.isConstant(instruction) { hold(instruction, x: instruction.x) }
         case .meta:
             forget(Int(instruction.a), Int(instruction.length))
+            uncompared.insert(Int(instruction.a))
             if ConditionReader.metaKeys.contains(instruction.b) { hold(instruction, x: 0) }
         case .conntrack:
             forget(Int(instruction.a), Int(instruction.length))
+            uncompared.insert(Int(instruction.a))
             if ConditionReader.conntrackKeys.contains(instruction.b) { hold(instruction, x: instruction.x) }
         case .bitAnd:
             let place = Int(instruction.a)
@@ -133,14 +156,19 @@ struct ConditionReader {
             }
         case .compareEqual, .compareNotEqual, .compareLess, .compareGreater, .compareLessEqual, .compareGreaterEqual: compare(instruction, constants)
         case .range, .notRange:
-            guard let dimension = held[Int(instruction.b)], dimension.length == instruction.length else { return true }
+            guard let dimension = held[Int(instruction.b)], dimension.length == instruction.length else {
+                isExact = false
+                return true
+            }
+            uncompared.remove(Int(instruction.b))
             let length = Int(instruction.length)
             let low = length <= 8 ? UInt128(instruction.value) : ConditionReader.number(constants, instruction.x, length)
             let high = length <= 8 ? UInt128(instruction.second) : ConditionReader.number(constants, instruction.x + UInt32(length), length)
             compare(dimension, ValueRanges([(low, high)]), isNegated: instruction.op == .notRange)
-        case .never: return true
+        case .never: isExact = false
         case .immediate, .route, .fib, .extensionHeader, .tcpOption, .ipOption, .sctpChunk, .dccpOption, .tunnel, .jenkinsHash, .symmetricHash,
              .bitOr, .bitXor, .shiftLeft, .shiftRight, .swapBytes, .registerAnd, .registerOr, .registerXor, .copyRegister:
+            isExact = false
             forget(Int(instruction.a), max(1, Int(instruction.length)))
         default: return false
         }
@@ -149,19 +177,25 @@ struct ConditionReader {
 
     private func counts(_ readClass: UInt8) -> Bool { readClass == ReadClass.constant || (readsFlags && readClass == ReadClass.tcpFlags) }
 
-    /// A lookup in a set whose elements do not change.
-    mutating func look(_ instruction: Instruction, in set: SetPlan) {
-        guard !set.elements.contains(where: { $0.isCatchAll }) else { return }
+    /// A lookup in a set whose elements do not change. Whether the conditions now tell all of it.
+    mutating func look(_ instruction: Instruction, in set: SetPlan) -> Bool {
+        guard !set.elements.contains(where: { $0.isCatchAll }) else { return false }
+        var isKnown = set.parts.count == 1
         var offset = 0
         let isNegated = instruction.op == .setLacks
         for length in set.parts {
             defer { offset += length }
-            guard let dimension = held[Int(instruction.b) + offset], Int(dimension.length) == length, !isNegated || set.parts.count == 1 else { continue }
+            guard let dimension = held[Int(instruction.b) + offset], Int(dimension.length) == length, !isNegated || set.parts.count == 1 else {
+                isKnown = false
+                continue
+            }
+            uncompared.remove(Int(instruction.b) + offset)
             let pieces = set.elements.map { element -> (low: UInt128, high: UInt128) in
                 (ConditionReader.number(element.first, UInt32(offset), length), ConditionReader.number(set.kind == .hash ? element.first : element.last, UInt32(offset), length))
             }
             compare(dimension, ValueRanges(pieces), isNegated: isNegated)
         }
+        return isKnown
     }
 
     /// The rule needs the field to be within the ranges.
@@ -180,7 +214,11 @@ struct ConditionReader {
     }
 
     private mutating func compare(_ instruction: Instruction, _ constants: [UInt8]) {
-        guard let dimension = held[Int(instruction.b)], dimension.length == instruction.length else { return }
+        guard let dimension = held[Int(instruction.b)], dimension.length == instruction.length else {
+            isExact = false
+            return
+        }
+        uncompared.remove(Int(instruction.b))
         let length = Int(instruction.length)
         let value = length <= 8 ? UInt128(instruction.value) : ConditionReader.number(constants, instruction.x, length)
         let maximum = ConditionReader.all(length)

@@ -30,13 +30,7 @@ extension Program {
         case .networkProtocol:
             return number(UInt64(context.layer.etherType))
         case .family:
-            switch context.family {
-            case .ipv4: return number(2)
-            case .ipv6: return number(10)
-            case .arp: return number(3)
-            case .bridge: return number(7)
-            case .netdev: return number(5)
-            }
+            return number(Program.familyNumber(context.family))
         case .transportProtocol:
             guard context.layer.isValid else { return false }
             return number(UInt64(context.layer.transportProtocol))
@@ -84,6 +78,17 @@ extension Program {
             return number(UInt64(context.routeClass))
         case .secpath: return number(0)
         case .none: return false
+        }
+    }
+
+    /// Linux's NFPROTO_*.
+    @inline(__always) static func familyNumber(_ family: PacketFamily) -> UInt64 {
+        switch family {
+        case .ipv4: 2
+        case .ipv6: 10
+        case .arp: 3
+        case .bridge: 7
+        case .netdev: 5
         }
     }
 

@@ -11,17 +11,38 @@ struct RuleTexts {
     // Of the rule being written: what it speaks of does not contradict itself.
     private var transport = "tcp"
     private var isIPv6 = false
+    /// Addresses and ports from everywhere: hundreds of intervals a field.
+    private let isWide: Bool
 
-    init(seed: Int) { random = ClassifierTests.Generator(state: UInt64(seed)) }
+    init(seed: Int, isWide: Bool = false) {
+        random = ClassifierTests.Generator(state: UInt64(seed))
+        self.isWide = isWide
+    }
 
     mutating func next(_ bound: Int) -> Int { Int.random(in: 0 ..< bound, using: &random) }
     mutating func pick(_ words: [String]) -> String { words[next(words.count)] }
 
-    private mutating func address() -> String { "10.0.\(next(3)).\(next(8))" }
-    private mutating func prefix() -> String { pick(["10.0.\(next(3)).0/24", "10.0.\(next(3)).\(next(2) * 4)/30", "10.0.0.0/23", "10.0.0.0-10.0.1.3", address(), address()]) }
-    private mutating func port() -> String { "\(next(8))" }
+    private mutating func number() -> UInt32 {
+        guard isWide else { return UInt32(0x0a00_0000 + next(3) << 8 + next(8)) }
+        // Few of them, far apart and close together, so that packets meet rules.
+        return [0x0a00_0000, 0x0b01_8000, 0xc712_0000, 0x0200_0000, 0xf0ff_ff00][next(5)] &+ UInt32(next(12) * next(12)) &* [1, 257, 65_537][next(3)]
+    }
+    private mutating func address() -> String {
+        let number = number()
+        return "\(number >> 24).\(number >> 16 & 255).\(number >> 8 & 255).\(number & 255)"
+    }
+    private mutating func prefix() -> String {
+        if isWide, next(2) == 0 {
+            let length = 12 + next(20), start = (number() >> UInt32(32 - length)) << UInt32(32 - length)
+            return "\(start >> 24).\(start >> 16 & 255).\(start >> 8 & 255).\(start & 255)/\(length)"
+        }
+        return pick(["10.0.\(next(3)).0/24", "10.0.\(next(3)).\(next(2) * 4)/30", "10.0.0.0/23", "10.0.0.0-10.0.1.3", address(), address()])
+    }
+    private mutating func portNumber() -> Int { isWide ? next(40) * next(40) * 41 : next(8) }
+    private mutating func port() -> String { "\(portNumber())" }
     private mutating func ports() -> String {
-        let low = next(8)
+        let low = portNumber()
+        if isWide { return pick([port(), port(), "\(low)-\(low + next(900) + 1)", "{ \(low), \(low + 9), \(low + 20)-\(low + 60) }"]) }
         return pick([port(), port(), "\(low)-\(low + next(5) + 1)", "{ \(port()), 4\(port()), 50-60 }", "{ 2-4, 6 }"])
     }
 
@@ -84,22 +105,23 @@ struct RuleTexts {
     }
 
     mutating func frame() -> Frame {
-        let source = UInt32(0x0a00_0000 + next(3) << 8 + next(8)), destination = UInt32(0x0a00_0000 + next(3) << 8 + next(8))
+        let source = number(), destination = number()
+        let ports = (UInt16(portNumber()), UInt16(portNumber()))
         switch next(8) {
         case 0: return .ipv4(1, [8, 0, 0, 0, 0, 1, 0, 1], source: source, destination: destination)
-        case 1: return .ipv6(next: 17, [0, UInt8(next(8)), 0, UInt8(next(8)), 0, 8, 0, 0])
+        case 1: return .ipv6(next: 17, [UInt8(ports.0 >> 8), UInt8(ports.0 & 255), UInt8(ports.1 >> 8), UInt8(ports.1 & 255), 0, 8, 0, 0])
         case 2: return .ipv4(17, [0, 1, 0, 2], source: source, destination: destination)
         case 3: return .ipv4(17, [0, 1, 0, 2, 0, 8, 0, 0], source: source, destination: destination, fragment: 3)
-        case 4: return .udp(UInt16(next(8)), UInt16(next(8)), from: source, to: destination)
+        case 4: return .udp(ports.0, ports.1, from: source, to: destination)
         default:
-            return .ipv4(6, [0, UInt8(next(8)), 0, UInt8(next(8)), 0, 0, 0, 1, 0, 0, 0, 0, 0x50, [2, 16, 18][next(3)], 0x20, 0, 0, 0, 0, 0], source: source, destination: destination)
+            return .ipv4(6, [UInt8(ports.0 >> 8), UInt8(ports.0 & 255), UInt8(ports.1 >> 8), UInt8(ports.1 & 255), 0, 0, 0, 1, 0, 0, 0, 0, 0x50, [2, 16, 18][next(3)], 0x20, 0, 0, 0, 0, 0], source: source, destination: destination)
         }
     }
 }
 
 @Suite struct ClassifierDifferentialTests {
-    @Test(arguments: 0 ..< 60) func classifiedRulesetsActAsLinearOnes(seed: Int) throws {
-        var texts = RuleTexts(seed: seed &* 7919 &+ 1)
+    @Test(arguments: 0 ..< 90) func classifiedRulesetsActAsLinearOnes(seed: Int) throws {
+        var texts = RuleTexts(seed: seed &* 7919 &+ 1, isWide: seed >= 60)
         let text = texts.ruleset(rules: [40, 150, 700][seed % 3])
         let loaded = RulesetValue().applying(text: text)
         let messages = loaded.diagnostics.map(\.message)
