@@ -51,7 +51,6 @@ public struct SlowPathCore: ~Copyable {
     /// Workers are threads of their own; otherwise one thread does everything.
     var isThreaded: Bool { quiescence != nil }
     private let burst: UnsafeMutablePointer<OpaquePointer?>
-    private let anticipations: UnsafeMutablePointer<TrackerAnticipation>
     private var nextPeriod: Timestamp = 0
     private var graceToken: UInt64?
     private var isGraceOpen = false
@@ -67,13 +66,10 @@ public struct SlowPathCore: ~Copyable {
         self.tables = tables
         burst = .allocate(capacity: Self.packetsPerRound)
         burst.initialize(repeating: nil, count: Self.packetsPerRound)
-        anticipations = .allocate(capacity: Self.packetsPerRound)
-        anticipations.initialize(repeating: TrackerAnticipation(), count: Self.packetsPerRound)
     }
 
     deinit {
         burst.deallocate()
-        anticipations.deallocate()
     }
 
     /// One round at `now`: the number of packets, events and tasks handled; 0 means idle.
@@ -107,15 +103,11 @@ public struct SlowPathCore: ~Copyable {
     private mutating func anticipate(_ count: Int) {
         guard count > 2 else { return }
         for place in 0 ..< count { Mbuf(burst[place].unsafelyUnwrapped).prefetchData() }
-        var known = 0
         for place in 0 ..< count {
             let packet = Mbuf(burst[place].unsafelyUnwrapped)
-            guard let found = path.pointee.anticipate(packet.data, length: packet.length) else { continue }
-            anticipations[known] = found
-            known += 1
+            path.pointee.anticipate(packet.data, length: packet.length)
         }
-        for place in 0 ..< known { path.pointee.anticipateRecords(&anticipations[place], incoming: known) }
-        for place in 0 ..< known { path.pointee.anticipateEnd(anticipations[place], incoming: known) }
+        path.pointee.anticipateAll()
     }
 
     private mutating func handle(_ packet: Mbuf, worker: Int, now: Timestamp) {

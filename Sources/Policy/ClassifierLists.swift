@@ -36,9 +36,12 @@ enum ClassifierRecord {
         return (name | UInt64(first.lowerBound) << 29 | UInt64(last.upperBound - first.lowerBound), pieces.count == 1)
     }
 
+    @inline(__always) static func dimension(_ word: UInt64) -> Int { Int(truncatingIfNeeded: word >> 60) }
+
     /// Whether the packet's places suit a comparison. `Classifier.unreadable` suits none.
-    @inline(__always) static func holds(_ word: UInt64, _ places: UnsafePointer<UInt32>) -> Bool {
-        let place = UInt64(places[Int(truncatingIfNeeded: word >> 60)])
+    @inline(__always) static func holds(_ word: UInt64, _ places: UnsafePointer<UInt32>) -> Bool { holds(word, place: UInt64(places[dimension(word)])) }
+
+    @inline(__always) static func holds(_ word: UInt64, place: UInt64) -> Bool {
         if word & isMask == 0 { return place &- (word >> 29 & 0x1fff_ffff) <= word & 0x1fff_ffff }
         return place < UInt64(maskPlaces) && word &>> place & 1 != 0
     }

@@ -24,7 +24,10 @@ extension Classifier {
                 field: field.field, starts: starts, count: field.starts.count,
                 direct: directory.direct.isEmpty ? nil : UnsafePointer(copy(directory.direct)),
                 buckets: directory.buckets.isEmpty ? nil : UnsafePointer(copy(directory.buckets)), directory: copy(directory.steps),
-                bucketShift: UInt64(max(0, 8 * Int(field.field.length) - 8)), lists: number < plan.listedCount ? UnsafePointer(copy(plan.lists[number])) : nil,
+                bucketShift: UInt64(max(0, 8 * Int(field.field.length) - 8)),
+                // Zero lies in the first interval, so an entry is right from the start.
+                memory: copy(Array(repeating: SearchMemory(), count: directory.buckets.isEmpty ? 0 : SearchMemory.count)),
+                lists: number < plan.listedCount ? UnsafePointer(copy(plan.lists[number])) : nil,
                 intervals: copy(vectors.intervals), vectors: copy(vectors.vectors),
                 indifferent: copy(vectors.indifferent), indifferentBlocks: vectors.indifferentBlocks,
                 room: raw(Classifier.blockSize / 8).bindMemory(to: UInt64.self, capacity: Classifier.blockWords))

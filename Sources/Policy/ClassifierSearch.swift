@@ -36,6 +36,8 @@ struct ClassifierDimension {
     var directory: UnsafePointer<UInt32>
     /// Place of the highest byte in the value.
     var bucketShift: UInt64
+    /// With `buckets`: what was found lately (`SearchMemory.count`).
+    var memory: UnsafeMutablePointer<SearchMemory>
     /// Where the records of each interval's rules begin, and the end behind them; nil if this field lists none.
     var lists: UnsafePointer<UInt32>?
     /// What the intervals leave possible of the rules in vectors.
@@ -75,16 +77,27 @@ extension ClassifierDimension {
             if let lists { ntl_prefetch_read(lists + Int(place)) }
             return place
         }
+        guard buckets != nil else { return search(value, 0, count) }
+        let known = memory + SearchMemory.index(value)
+        if known.pointee.value == value { return UInt32(truncatingIfNeeded: known.pointee.place) }
         self.value = value
-        place = 0
-        length = count
-        guard let buckets else { return search() }
-        let bucket = buckets + Int(truncatingIfNeeded: value &>> bucketShift)
-        let offset = value >= bucket.pointee.base ? (value &- bucket.pointee.base) &>> bucket.pointee.shift : 0
-        place = Int(bucket.pointee.first) &+ Int(truncatingIfNeeded: min(offset, UInt64(bucket.pointee.last)))
+        place = step(value)
         searches = true
         ntl_prefetch_read(directory + place)
         return Classifier.unreadable
+    }
+
+    /// The place of a value's step in the directory.
+    @inline(__always) func step(_ value: UInt64) -> Int {
+        let bucket = buckets.unsafelyUnwrapped + Int(truncatingIfNeeded: value &>> bucketShift)
+        let offset = value >= bucket.pointee.base ? (value &- bucket.pointee.base) &>> bucket.pointee.shift : 0
+        return Int(bucket.pointee.first) &+ Int(truncatingIfNeeded: min(offset, UInt64(bucket.pointee.last)))
+    }
+
+    @inline(__always) func remember(_ value: UInt64, _ place: UInt32) {
+        let entry = memory + SearchMemory.index(value)
+        entry.pointee.value = value
+        entry.pointee.place = UInt64(place)
     }
 
     /// What the directory says.
@@ -98,33 +111,38 @@ extension ClassifierDimension {
     /// Finds the interval.
     @inline(__always) mutating func search() -> UInt32 {
         searches = false
+        return search(value, place, length)
+    }
+
+    /// The interval of a value of up to eight bytes, among `length` from `first` on; its list is asked for.
+    @inline(__always) func search(_ value: UInt64, _ first: Int, _ length: Int) -> UInt32 {
+        var low = first
         if field.length > 4 {
-            place = search(value, place, length)
+            low = find(value, first, length)
         } else {
-            // As `search`; the sign of a difference in more bits than the numbers have keeps the compiler from branching.
+            // As `find`; the sign of a difference in more bits than the numbers have keeps the compiler from branching.
             let starts = self.starts.assumingMemoryBound(to: UInt32.self)
-            var low = place, rest = length
+            var rest = length
             while rest > 1 {
                 let half = rest >> 1
                 let isAbove = Int(truncatingIfNeeded: (value &- UInt64(starts[low &+ half])) >> 63)
                 low &+= half & (isAbove &- 1)
                 rest &-= half
             }
-            place = low
         }
-        if let lists { ntl_prefetch_read(lists + place) }
-        return UInt32(truncatingIfNeeded: place)
+        if let lists { ntl_prefetch_read(lists + low) }
+        return UInt32(truncatingIfNeeded: low)
     }
 
     /// The elementary interval of a value.
     func interval(_ value: UInt128) -> Int {
-        if field.length <= 4 { return search(UInt32(truncatingIfNeeded: value), 0, count) }
-        return field.length <= 8 ? search(UInt64(truncatingIfNeeded: value), 0, count) : search(value, 0, count)
+        if field.length <= 4 { return find(UInt32(truncatingIfNeeded: value), 0, count) }
+        return field.length <= 8 ? find(UInt64(truncatingIfNeeded: value), 0, count) : find(value, 0, count)
     }
 
     /// The last of `length` intervals from `first` on that begins at or before the value; the first does. Without a branch on
     /// the value, so that searches in several dimensions overlap.
-    @inline(__always) private func search<Number: FixedWidthInteger>(_ value: Number, _ first: Int, _ length: Int) -> Int {
+    @inline(__always) private func find<Number: FixedWidthInteger>(_ value: Number, _ first: Int, _ length: Int) -> Int {
         let starts = self.starts.assumingMemoryBound(to: Number.self)
         var low = first, rest = length
         while rest > 1 {

@@ -39,6 +39,10 @@ public struct Program {
     var natTemplates: UnsafePointer<NATTemplate>
     var sets: UnsafeMutablePointer<SetHeader>
     var classifiers: UnsafeMutablePointer<Classifier>
+    /// What is asked for ahead of a packet: fields, and the state of their searches for each packet of a batch.
+    var foreseen: UnsafePointer<ForeseenField>
+    @usableFromInline var foreseenCount: Int
+    var searchHints: UnsafeMutablePointer<SearchHint>
     /// `Registers.size` bytes, then 16 return addresses.
     var scratch: UnsafeMutableRawPointer
     /// State of the pseudo-random generator.

@@ -1,14 +1,24 @@
-// A batch's cache misses together: what conntrack will look at for each packet is asked for before the first is processed.
+// A batch's cache misses together: what conntrack and the rules will look at for each packet is asked for before the first is processed.
 //
 // Invariant: nothing is changed and nothing decided here. Only plain frames are anticipated: IPv4 or IPv6 without tags, options
 // and extension headers, TCP or UDP; every load lies within the frame.
 import CIntrinsics
 import Conntrack
+import Policy
 import Wire
 
 extension SlowPath {
-    /// The buckets of a frame's connection, requested; nil for a frame that is not plain.
-    public mutating func anticipate(_ frame: UnsafeMutableRawPointer, length: Int) -> TrackerAnticipation? {
+    /// Packets that are anticipated together.
+    public static var anticipatedPackets: Int { Program.foresightSlots }
+
+    /// The buckets of a frame's connection, requested, if it is plain. `anticipateAll` does the rest for all that were named.
+    public mutating func anticipate(_ frame: UnsafeMutableRawPointer, length: Int) {
+        guard anticipatedCount < SlowPath.anticipatedPackets, let found = anticipateBuckets(frame, length) else { return }
+        anticipations[anticipatedCount] = found
+        anticipatedCount &+= 1
+    }
+
+    private mutating func anticipateBuckets(_ frame: UnsafeMutableRawPointer, _ length: Int) -> TrackerAnticipation? {
         guard length >= 42 else { return nil }
         var tuple = ConnectionTuple()
         let ports: UnsafeMutableRawPointer
@@ -33,13 +43,27 @@ extension SlowPath {
         guard tuple.transportProtocol == IPProtocol.udp || tuple.transportProtocol == IPProtocol.tcp else { return nil }
         tuple.sourcePort = UInt16(bigEndian: ports.loadUnaligned(as: UInt16.self))
         tuple.destinationPort = UInt16(bigEndian: ports.loadUnaligned(fromByteOffset: 2, as: UInt16.self))
+        if program.foresees { program.foreseeDirectories(anticipatedCount, frame, network: 14, transport: tuple.family == .ipv4 ? 34 : 54, end: length) }
         return tracker.pointee.anticipateBuckets(tuple)
     }
 
-    public mutating func anticipateRecords(_ anticipation: inout TrackerAnticipation, incoming: Int) { tracker.pointee.anticipateRecords(&anticipation, incoming: incoming) }
-
-    public mutating func anticipateEnd(_ anticipation: TrackerAnticipation, incoming: Int) {
-        tracker.pointee.anticipateEnd(anticipation, incoming: incoming)
-        if anticipation.candidate != Connection.none { ntl_prefetch_read(handles + Int(anticipation.candidate) * 2) }
+    /// Asks for what the frames named since the last call will need, stage by stage.
+    public mutating func anticipateAll() {
+        let count = anticipatedCount, program = self.program
+        anticipatedCount = 0
+        let foresees = program.foresees
+        for place in 0 ..< count {
+            tracker.pointee.anticipateRecords(&anticipations[place], incoming: count)
+            if foresees { program.foreseeStarts(place) }
+        }
+        for place in 0 ..< count {
+            tracker.pointee.anticipateEnd(anticipations[place], incoming: count)
+            if anticipations[place].candidate != Connection.none { ntl_prefetch_read(handles + Int(anticipations[place].candidate) * 2) }
+            if foresees { program.foreseeLists(place) }
+        }
+        guard foresees else { return }
+        for place in 0 ..< count { program.foreseeRecords(place) }
+        for place in 0 ..< count { program.foreseeRules(place) }
+        for place in 0 ..< count { program.foreseeCounters(place) }
     }
 }

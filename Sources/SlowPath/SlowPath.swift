@@ -52,6 +52,9 @@ public struct SlowPath: ~Copyable {
     var busyCount = 0
     let withdrawn: UnsafeMutablePointer<FlowHandle>
     var withdrawnCount = 0
+    /// Of the packets that are to come.
+    let anticipations: UnsafeMutablePointer<TrackerAnticipation>
+    var anticipatedCount = 0
     /// Every offer is to be called back.
     var recallsOffers = false
     let walk: UnsafeMutablePointer<WalkRecord>
@@ -100,6 +103,8 @@ public struct SlowPath: ~Copyable {
         busy.initialize(repeating: 0, count: Self.offloadQueueCapacity)
         withdrawn = .allocate(capacity: Self.offloadQueueCapacity)
         withdrawn.initialize(repeating: FlowHandle(slot: 0, generation: 0), count: Self.offloadQueueCapacity)
+        anticipations = .allocate(capacity: Self.anticipatedPackets)
+        anticipations.initialize(repeating: TrackerAnticipation(), count: Self.anticipatedPackets)
         walk = .allocate(capacity: 1)
         walk.initialize(to: WalkRecord())
         log = .allocate(capacity: 1)
@@ -121,6 +126,7 @@ public struct SlowPath: ~Copyable {
         offered.deallocate()
         busy.deallocate()
         withdrawn.deallocate()
+        anticipations.deallocate()
         walk.deallocate()
         surroundings.deinitialize(count: 1)
         surroundings.deallocate()

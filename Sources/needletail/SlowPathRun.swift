@@ -34,7 +34,6 @@ final class SlowPathRun {
     /// First packets of `batch` connections, in an order of their own; replies to them behind.
     private let frames: UnsafeMutableRawPointer
     private let buffer: UnsafeMutableRawPointer
-    private let anticipations: UnsafeMutablePointer<TrackerAnticipation>
     private var now: Timestamp = 1_000_000_000
     private let loadMilliseconds: Double
 
@@ -58,8 +57,6 @@ final class SlowPathRun {
             ruleset: compiled, router: router, reassembler: Reassembler())
         frames = .allocate(byteCount: Self.batch * 64, alignment: 64)
         buffer = .allocate(byteCount: 4096, alignment: 64)
-        anticipations = .allocate(capacity: Self.burst)
-        anticipations.initialize(repeating: TrackerAnticipation(), count: Self.burst)
         Self.write(packets, to: frames)
     }
 
@@ -67,7 +64,6 @@ final class SlowPathRun {
         cacheMemory.deallocate()
         frames.deallocate()
         buffer.deallocate()
-        anticipations.deallocate()
     }
 
     /// Clients behind lan0, servers behind wan0, one neighbour on each side that everything goes through.
@@ -161,9 +157,8 @@ final class SlowPathRun {
 
     /// A burst's cache misses together, as the slow-path core has them.
     private func anticipate(_ first: Int) {
-        for place in 0 ..< Self.burst { anticipations[place] = path.anticipate(frames + (first + place) * 64, length: Self.frameLength) ?? TrackerAnticipation() }
-        for place in 0 ..< Self.burst { path.anticipateRecords(&anticipations[place], incoming: Self.burst) }
-        for place in 0 ..< Self.burst { path.anticipateEnd(anticipations[place], incoming: Self.burst) }
+        for place in 0 ..< Self.burst { path.anticipate(frames + (first + place) * 64, length: Self.frameLength) }
+        path.anticipateAll()
     }
 
     @discardableResult

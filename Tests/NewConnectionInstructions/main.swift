@@ -47,7 +47,6 @@ func run(ruleCount: Int, wanted: Int) throws {
     let packets = rules.linearPackets.filter { !$0.isTCP && $0.sourcePort == 0 }
     let burst = 32
     let frames = UnsafeMutableRawPointer.allocate(byteCount: burst * 256, alignment: 64)
-    let anticipations = UnsafeMutablePointer<TrackerAnticipation>.allocate(capacity: burst)
     var now: Timestamp = 1_000_000_000
     var serial = 0, forwarded = 0
 
@@ -79,9 +78,8 @@ func run(ruleCount: Int, wanted: Int) throws {
 
     while serial < wanted {
         let batch = (0 ..< burst).map { frame($0) }
-        for place in 0 ..< burst { anticipations[place] = path.anticipate(batch[place].start, length: batch[place].length) ?? TrackerAnticipation() }
-        for place in 0 ..< burst { path.anticipateRecords(&anticipations[place], incoming: burst) }
-        for place in 0 ..< burst { path.anticipateEnd(anticipations[place], incoming: burst) }
+        for packet in batch { path.anticipate(packet.start, length: packet.length) }
+        path.anticipateAll()
         for packet in batch where path.process(packet, ingress: 0, now: now).sendsInPlace { forwarded += 1 }
         now += 32_000
         path.withdrawRetired()
