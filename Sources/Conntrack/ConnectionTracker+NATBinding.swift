@@ -241,9 +241,4 @@ extension ConnectionTracker {
         if connection.pointee.isConfirmed { retire(tracking.connection) } else { discard(tracking.connection) }
         return true
     }
-
-    /// Gives up all connections that masquerade on an interface: its address has gone.
-    public mutating func removeMasqueraded(on interface: UInt32) {
-        for index in 0..<touched where pool[index].isConfirmed && pool[index].masqueradeInterface == interface { retire(UInt32(index)) }
-    }
 }

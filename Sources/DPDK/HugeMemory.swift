@@ -15,8 +15,10 @@ public struct HugeMemory: ~Copyable, @unchecked Sendable {
     public let kind: Kind
     private let mapped: Int
 
-    /// Zeroed memory. Traps only if the machine has no memory at all; `node` -1 is any.
-    public init(byteCount: Int, node: Int32 = -1) {
+    /// Zeroed memory. Traps only if the machine has no memory at all; `node` -1 is any. Without `wantsHugePages` it comes in small
+    /// pages as it is first used: a packet that comes by new memory then waits microseconds and not the milliseconds that a
+    /// virtual machine may take for two megabytes.
+    public init(byteCount: Int, node: Int32 = -1, wantsHugePages: Bool = true) {
         precondition(byteCount > 0, "empty allocation")
         self.byteCount = byteCount
         if EAL.hasHugePages, let memory = rte_zmalloc_socket("needletail", byteCount, 64, node) {
@@ -33,7 +35,7 @@ public struct HugeMemory: ~Copyable, @unchecked Sendable {
             let memory = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
             precondition(memory != MAP_FAILED, "out of memory: \(bytes) bytes")
             // Advice: a refusal changes the speed only.
-            _ = madvise(memory, bytes, MADV_HUGEPAGE)
+            if wantsHugePages { _ = madvise(memory, bytes, MADV_HUGEPAGE) }
             if node >= 0, NUMA.isAvailable { numa_tonode_memory(memory, bytes, node) }
             base = memory!
             mapped = bytes

@@ -35,7 +35,7 @@ extension Assembly {
             report.device = port.configuration.device
             report.mac = "\(port.address)"
             report.addresses = port.configuration.addresses.map { "\($0)" }
-            report.mtu = port.configuration.mtu
+            report.mtu = Int(path.pointee.router.interfaces[PortIndex(place)].mtu)
             report.linkUp = port.device.link.isUp
             for block in statistics {
                 let counts = block.value(port: PortIndex(place))

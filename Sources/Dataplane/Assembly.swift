@@ -39,7 +39,7 @@ final class Assembly {
     private let trackerMemory: HugeMemory
     private let rings: [WorkerRings]
     let quiescence: SharedQuiescence?
-    private let tables = FlowTableMemories(node: -1)
+    private let tables: FlowTableMemories
 
     /// Keeps a worker's rings, which an array cannot.
     private final class WorkerRings {
@@ -64,7 +64,8 @@ final class Assembly {
         var tracking = TrackerConfiguration()
         tracking.apply(configuration.conntrack)
         tracking.coneMappings = configuration.nat.fullCone.isEmpty ? 0 : configuration.nat.fullConeMappings
-        trackerMemory = HugeMemory(byteCount: ConnectionTracker.memorySize(tracking))
+        tables = FlowTableMemories(node: -1, wantsHugePages: configuration.eal.hugePages != .off)
+        trackerMemory = HugeMemory(byteCount: ConnectionTracker.memorySize(tracking), wantsHugePages: configuration.eal.hugePages != .off)
         let tracker = ConnectionTracker(configuration: tracking, memory: trackerMemory.base, seed: seed)
         let records = ConnectionRecords(base: tracker.poolBase, stride: ConnectionTracker.stride)
 
@@ -72,7 +73,7 @@ final class Assembly {
         let initial = configuration.flowCache.initialEntries == 0 ? entries : min(entries, configuration.flowCache.initialEntries)
         let cached = FlowCacheConfiguration(
             ipv4Capacity: initial, ipv6Capacity: initial / 2, seed: seed &+ 1, ipv4Maximum: entries, ipv6Maximum: entries / 2)
-        flowMemory = HugeMemory(byteCount: FlowCache.memoryRequired(cached))
+        flowMemory = HugeMemory(byteCount: FlowCache.memoryRequired(cached), wantsHugePages: configuration.eal.hugePages != .off)
         let flows = FlowCache(memory: flowMemory.base, configuration: cached)
         let reader = flows.reader
 

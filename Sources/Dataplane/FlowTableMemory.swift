@@ -10,7 +10,7 @@ import Synchronization
 /// One table's memory.
 final class FlowTableMemory: Sendable {
     private let memory: HugeMemory
-    init(byteCount: Int, node: Int32) { memory = HugeMemory(byteCount: byteCount, node: node) }
+    init(byteCount: Int, node: Int32, wantsHugePages: Bool) { memory = HugeMemory(byteCount: byteCount, node: node, wantsHugePages: wantsHugePages) }
     var base: UnsafeMutableRawPointer { memory.base }
 }
 
@@ -22,15 +22,19 @@ public final class FlowTableMemories: Sendable {
     }
     private let state = Mutex(State())
     private let node: Int32
+    private let wantsHugePages: Bool
 
     /// Memory of NUMA node `node`; -1: of any.
-    public init(node: Int32) { self.node = node }
+    public init(node: Int32, wantsHugePages: Bool = true) {
+        self.node = node
+        self.wantsHugePages = wantsHugePages
+    }
 
     /// Memory for `resize`; nil after `close`. May take long.
     func allocate(_ resize: FlowResize) -> UnsafeMutableRawPointer? {
         state.withLock { state -> FlowTableMemory? in
             guard state.isOpen else { return nil }
-            let memory = FlowTableMemory(byteCount: resize.memoryBytes, node: node)
+            let memory = FlowTableMemory(byteCount: resize.memoryBytes, node: node, wantsHugePages: wantsHugePages)
             state.tables.append(memory)
             return memory
         }?.base

@@ -124,7 +124,10 @@ public final class Runtime: @unchecked Sendable {
         assembly.manager?.start(now: Clock.nanoseconds)
         try crew.launch()
         logger.notice("forwarding", metadata: ["ports": "\(assembly.ports.count)", "workers": "\(assembly.workers.count)"])
+        let follower = Task { await followHostMTU() }
         await stopper.wait()
+        follower.cancel()
+        await follower.value
         return close()
     }
 

@@ -153,6 +153,8 @@ extension Program {
         return found >= 0 && copy(pc, from: found, available: Int.max / 2, &context)
     }
 
+    /// ipv4_find_option() has all options checked before it answers: anything that ip_options_compile() would refuse of a packet
+    /// to be sent means "not there".
     private func findIPOption(_ wanted: UInt8, _ context: inout PacketContext) -> Int {
         let network = context.layer.network
         guard network &+ 20 <= context.layer.end else { return -1 }
@@ -160,7 +162,7 @@ extension Program {
         guard end <= context.layer.end else { return -1 }
         var offset = network &+ 20
         var found = -1
-        // Linux walks all options before it answers: a malformed one anywhere means "not there".
+        var hasRoute = false, hasRecord = false, hasTime = false
         while offset < end {
             let kind = context.packet.load8(offset)
             if kind == 0 { break }
@@ -171,16 +173,31 @@ extension Program {
             guard offset &+ 2 <= end else { return -1 }
             let length = Int(context.packet.load8(offset &+ 1))
             guard length >= 2, offset &+ length <= end else { return -1 }
-            if kind == 7 || kind == 131 || kind == 137 {
-                guard length >= 3, context.packet.load8(offset &+ 2) >= 4 else { return -1 }
+            let pointer = length >= 3 ? Int(context.packet.load8(offset &+ 2)) : 0
+            switch kind {
+            case 131, 137:
+                guard !hasRoute, pointer == 4, length >= 7, (length &- 3) & 3 == 0 else { return -1 }
+                hasRoute = true
+            case 7:
+                guard !hasRecord, pointer >= 4, pointer > length || pointer &+ 3 <= length else { return -1 }
+                hasRecord = true
+            case 68:
+                guard !hasTime, length >= 4, pointer >= 5, hasRoom(context.packet.load8(offset &+ 3), pointer, length) else { return -1 }
+                hasTime = true
+            case 134: return -1
+            case 148 where length < 4: return -1
+            default: break
             }
-            if kind == 148, length < 4 { return -1 }
-            if kind == wanted, found < 0 {
-                if kind != 148 || context.packet.load16(offset &+ 2) == 0 { found = offset }
-            }
+            if kind == wanted, kind != 148 || context.packet.load16(offset &+ 2) == 0 { found = offset }
             offset &+= length
         }
         return found
+    }
+
+    /// Whether a timestamp option has room for its next entry, or is full and counts those it missed.
+    private func hasRoom(_ flags: UInt8, _ pointer: Int, _ length: Int) -> Bool {
+        if pointer > length { return flags & 15 == 3 || flags >> 4 != 15 }
+        return pointer &+ (flags & 15 == 1 || flags & 15 == 3 ? 7 : 3) <= length
     }
 
     /// value = chunk type, second = 1 for "exists", x = offset in the chunk.

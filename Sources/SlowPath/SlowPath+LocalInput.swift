@@ -14,6 +14,7 @@ extension SlowPath {
         if let ended = runHook(.input, &transit) { return ended }
         // An atomic fragment (RFC 6946) is delivered, and quoted in errors, with its header.
         if transit.parsed.family == .ipv6, transit.parsed.flags.contains(.isFragment), let ended = defragment(&transit, isForUs: true) { return ended }
+        if let ended = receiveExtensionHeaders(&transit) { return ended }
         return deliver(&transit)
     }
 

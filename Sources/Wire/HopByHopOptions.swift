@@ -1,5 +1,5 @@
 // The IPv6 hop-by-hop options header, which every router reads (RFC 8200 section 4.3), by the rules of ipv6_parse_hopopts:
-// before prerouting.
+// before prerouting. The destination options of a packet for the router itself go by the same rules, but that none is known.
 //
 // Invariant: the walk is bounded by the header's length (2048 bytes) and by `maximumOptions`.
 
@@ -18,8 +18,12 @@ public enum HopByHopOptions {
     /// - Returns: `.none` or `.ipv6BadOption`.
     public static func check(_ packet: PacketBuffer, _ parsed: ParsedPacket, error: inout ICMPError?) -> DropReason {
         guard isPresent(packet, parsed) else { return .none }
+        return check(packet, parsed, header: Int(parsed.networkOffset) + 40, isHopByHop: true, error: &error)
+    }
+
+    /// The same of any options header of the packet; `header` is its offset in the frame.
+    public static func check(_ packet: PacketBuffer, _ parsed: ParsedPacket, header: Int, isHopByHop: Bool, error: inout ICMPError?) -> DropReason {
         let start = Int(parsed.networkOffset)
-        let header = start + 40
         // The parser has checked that the whole header is there.
         let end = header + (Int(packet.load8(header + 1)) + 1) * 8
         var option = header + 2
@@ -48,10 +52,10 @@ public enum HopByHopOptions {
             padding = 0
             let position = UInt32(option - start)
             switch type {
-            case 5:
+            case 5 where isHopByHop:
                 // Router alert (RFC 2711).
                 guard length == 4 else { return .ipv6BadOption }
-            case 0xc2:
+            case 0xc2 where isHopByHop:
                 // Jumbo payload (RFC 2675): wrong where a payload length is given; else longer than any frame.
                 guard length == 6, (option - start) & 3 == 2 else { return .ipv6BadOption }
                 if packet.load32(option + 2) <= 65535 {
