@@ -28,6 +28,11 @@ extension ConnectionTracker {
         let connection = self.connection(index)
         let done: ConnectionStatus = manipulation == .source ? .sourceNATDone : .destinationNATDone
         guard !connection.pointee.isConfirmed, !connection.pointee.status.contains(done) else { return true }
+        // A null binding never moves a destination's port: whether the answer is somebody else's makes no difference then.
+        if range == nil, manipulation == .destination, ConnectionTracker.keepsDestinationPort(connection.pointee.transportProtocol) {
+            connection.pointee.status.insert(done)
+            return true
+        }
         guard let current = connection.pointee.reply.inverted else { return false }
 
         var wanted = range ?? NATRange(manipulation == .source ? current.source : current.destination)
@@ -36,9 +41,7 @@ extension ConnectionTracker {
         }
         if wanted.flags.contains(.prefix) { wanted.mapPrefix(of: manipulation == .source ? current.source : current.destination) }
 
-        // A null binding never moves a destination's port: whether the answer is somebody else's makes no difference then.
-        let isUnmoved = range == nil && manipulation == .destination && ConnectionTracker.keepsDestinationPort(current.transportProtocol)
-        let chosen = isUnmoved ? current : uniqueTuple(current, wanted, connection, manipulation, now: now)
+        let chosen = uniqueTuple(current, wanted, connection, manipulation, now: now)
         if chosen != current, var reply = chosen.inverted {
             reply.zone = connection.pointee.reply.zone
             connection.pointee.reply = reply

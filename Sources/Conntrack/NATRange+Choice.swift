@@ -50,8 +50,22 @@ extension NATRange {
     func chooseAddress(_ tuple: inout ConnectionTuple, _ manipulation: NATManipulation, zone: ConnectionZone) {
         guard flags.contains(.addresses) else { return }
         var chosen = minimumAddress
+        let isPersistent = flags.contains(.persistent)
+        if tuple.family == .ipv4, minimumAddress.family == .ipv4 {
+            guard minimumAddress.low != maximumAddress.low else {
+                if manipulation == .source { tuple.source = chosen } else { tuple.destination = chosen }
+                return
+            }
+            // As below, for one word.
+            let destination = UInt32(truncatingIfNeeded: tuple.destinationLow).byteSwapped
+            let spread = JenkinsHash.hash(
+                UInt32(truncatingIfNeeded: tuple.sourceLow).byteSwapped, 0, 0, 0, seed: isPersistent ? 0 : destination ^ UInt32(zone.identifier))
+            let distance = maximumAddress.ipv4 &- minimumAddress.ipv4 &+ 1
+            let address = minimumAddress.ipv4 &+ UInt32(truncatingIfNeeded: (UInt64(spread) &* UInt64(distance)) >> 32)
+            if manipulation == .source { tuple.sourceLow = UInt64(address) } else { tuple.destinationLow = UInt64(address) }
+            return
+        }
         if minimumAddress != maximumAddress {
-            let isPersistent = flags.contains(.persistent)
             let last = tuple.family == .ipv4 ? 0 : 3
             let source = tuple.source
             let destination = tuple.destination

@@ -58,7 +58,7 @@ private struct ClassifierDirectory {
         let bits = 8 * Int(field.field.length), starts = field.starts
         guard bits <= 64, field.field.reader != .general, starts.count > 64 || bits == 8 else { return }
         var interval = 0
-        if bits == 8 || (bits == 16 && starts.count > 2048) {
+        if bits == 8 || (bits == 16 && starts.count > 128) {
             for value in 0 ..< 1 << bits {
                 while interval + 1 < starts.count, starts[interval + 1] <= UInt128(value) { interval += 1 }
                 direct.append(UInt16(interval))
@@ -71,8 +71,8 @@ private struct ClassifierDirectory {
             var last = interval
             while last + 1 < starts.count, starts[last + 1] <= high { last += 1 }
             let base = last > interval ? starts[interval + 1] : low
-            // Twice as many steps as intervals, of the part of the bucket where they are.
-            let wanted = UInt128(max(1, (last - interval) * 2)), width = last > interval ? starts[last] - base + 1 : 1
+            // Four times as many steps as intervals, of the part of the bucket where they are.
+            let wanted = UInt128(max(1, (last - interval) * 4)), width = last > interval ? starts[last] - base + 1 : 1
             var shift = 0
             while width >> UInt128(shift) > wanted { shift += 1 }
             let count = Int((width - 1) >> UInt128(shift)) + 1

@@ -22,7 +22,8 @@ extension Program {
             scratch.setNumber(low, target + 8, 8)
             return true
         }
-        let key = MetaKey(rawValue: pc.pointee.b).unsafelyUnwrapped
+        // The compiler writes keys; their numbers are without gaps.
+        let key = unsafeBitCast(pc.pointee.b, to: MetaKey.self)
         switch key {
         case .length:
             context.walk?.pointee.refuse(.length, rule: pc.pointee.rule)
@@ -105,7 +106,7 @@ extension Program {
     /// b = key, x = direction.
     func loadConntrack(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> Bool {
         let length = Int(pc.pointee.length), target = Int(pc.pointee.a)
-        let key = ConntrackKey(rawValue: pc.pointee.b).unsafelyUnwrapped
+        let key = unsafeBitCast(pc.pointee.b, to: ConntrackKey.self)
         if key == .state {
             context.walk?.pointee.reads.insert(.connectionState)
             scratch.setNumber(UInt64(context.conntrack.state), target, length)

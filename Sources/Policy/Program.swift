@@ -20,12 +20,13 @@ struct GeneratorState {
     var counter: UInt32
 }
 
-public struct Program {
+/// What a program consists of.
+@usableFromInline struct ProgramTables {
     var instructions: UnsafeMutablePointer<Instruction>
     var constants: UnsafeMutableRawPointer
-    var chains: UnsafePointer<BaseChain>
+    @usableFromInline var chains: UnsafePointer<BaseChain>
     /// Start and count in `chains`, by hook and family: `index(hook, family)`.
-    var directory: UnsafePointer<(start: UInt32, count: UInt32)>
+    @usableFromInline var directory: UnsafePointer<(start: UInt32, count: UInt32)>
     @usableFromInline var services: UInt32
     var interfaces: UnsafePointer<InterfaceRecord>
     var interfaceCount: Int
@@ -47,15 +48,46 @@ public struct Program {
     var scratch: UnsafeMutableRawPointer
     /// State of the pseudo-random generator.
     var random: UnsafeMutablePointer<UInt64>
+}
+
+/// Small, so that it is handed on in registers.
+public struct Program {
+    @usableFromInline let tables: UnsafePointer<ProgramTables>
+
+    /// - Parameter tables: memory that outlives the program.
+    init(_ tables: UnsafePointer<ProgramTables>) { self.tables = tables }
+
+    @inlinable @inline(__always) var services: UInt32 { tables.pointee.services }
+    @inlinable @inline(__always) var foreseenCount: Int { tables.pointee.foreseenCount }
+    @inline(__always) var instructions: UnsafeMutablePointer<Instruction> { tables.pointee.instructions }
+    @inline(__always) var constants: UnsafeMutableRawPointer { tables.pointee.constants }
+    @inlinable @inline(__always) var chains: UnsafePointer<BaseChain> { tables.pointee.chains }
+    @inlinable @inline(__always) var directory: UnsafePointer<(start: UInt32, count: UInt32)> { tables.pointee.directory }
+    @inline(__always) var interfaces: UnsafePointer<InterfaceRecord> { tables.pointee.interfaces }
+    @inline(__always) var interfaceCount: Int { tables.pointee.interfaceCount }
+    @inline(__always) var counters: UnsafeMutablePointer<CounterState> { tables.pointee.counters }
+    @inline(__always) var counterCount: Int { tables.pointee.counterCount }
+    @inline(__always) var limits: UnsafeMutablePointer<LimitState> { tables.pointee.limits }
+    @inline(__always) var quotas: UnsafeMutablePointer<QuotaState> { tables.pointee.quotas }
+    @inline(__always) var connectionLimits: UnsafeMutablePointer<ConnectionLimitState> { tables.pointee.connectionLimits }
+    @inline(__always) var lasts: UnsafeMutablePointer<LastState> { tables.pointee.lasts }
+    @inline(__always) var generators: UnsafeMutablePointer<GeneratorState> { tables.pointee.generators }
+    @inline(__always) var natTemplates: UnsafePointer<NATTemplate> { tables.pointee.natTemplates }
+    @inline(__always) var sets: UnsafeMutablePointer<SetHeader> { tables.pointee.sets }
+    @inline(__always) var classifiers: UnsafeMutablePointer<Classifier> { tables.pointee.classifiers }
+    @inline(__always) var foreseen: UnsafePointer<ForeseenField> { tables.pointee.foreseen }
+    @inline(__always) var searchHints: UnsafeMutablePointer<SearchHint> { tables.pointee.searchHints }
+    @inline(__always) var scratch: UnsafeMutableRawPointer { tables.pointee.scratch }
+    @inline(__always) var random: UnsafeMutablePointer<UInt64> { tables.pointee.random }
 
     /// Base chains for packets of a family at a hook, in running order: ascending priority, of equal ones the last
     /// registered first. At ingress and egress the chains of all devices: skip those whose `device` is not the packet's.
-    public func chains(_ hook: Hook, _ family: PacketFamily) -> UnsafeBufferPointer<BaseChain> {
+    @inlinable @inline(__always) public func chains(_ hook: Hook, _ family: PacketFamily) -> UnsafeBufferPointer<BaseChain> {
         let entry = directory[Program.index(hook, family)]
         return UnsafeBufferPointer(start: chains + Int(entry.start), count: Int(entry.count))
     }
 
-    static func index(_ hook: Hook, _ family: PacketFamily) -> Int { Int(hook.rawValue) &* 5 &+ Int(family.rawValue) }
+    @inlinable @inline(__always) static func index(_ hook: Hook, _ family: PacketFamily) -> Int { Int(hook.rawValue) &* 5 &+ Int(family.rawValue) }
     static var directorySize: Int { 7 * 5 }
 
     /// Whether some rule or chain needs the service for packets of the family.

@@ -93,13 +93,14 @@ struct ProgramMemory {
         let sets = array(headers)
         let classifiers = array(compiler.classifiers.map { Classifier($0, interfaces: compiler.interfaces.map(InterfaceRecord.init), raw: raw) })
         let foreseen = Program.foreseen(classifiers, compiler.classifiers.count)
-        program = Program(
+        let tables = ProgramTables(
             instructions: array(compiler.instructions), constants: UnsafeMutableRawPointer(array(compiler.constants)), chains: array(chains),
             directory: array(entries), services: compiler.services, interfaces: array(compiler.interfaces.map(InterfaceRecord.init)),
             interfaceCount: compiler.interfaces.count, counters: counters, counterCount: counterCount, limits: limits, quotas: quotas,
             connectionLimits: connectionLimits, lasts: lasts, generators: array(compiler.generators), natTemplates: array(compiler.natTemplates),
             sets: sets, classifiers: classifiers, foreseen: array(foreseen), foreseenCount: foreseen.count,
             searchHints: array(Array(repeating: SearchHint(), count: foreseen.isEmpty ? 0 : Program.foresightSlots * Program.foreseenFields)), scratch: raw(Registers.size + 64), random: array([seed ^ 0x2545_f491_4f6c_dd1d]))
+        program = Program(UnsafePointer(array([tables])))
         for (number, plan) in compiler.sets.enumerated() {
             for statement in plan.statements where statement.op == .connectionLimit {
                 let template = connectionLimits[Int(statement.template)]

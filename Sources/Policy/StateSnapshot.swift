@@ -19,7 +19,7 @@ public final class StateSnapshot: @unchecked Sendable {
             blocks.append(block)
             return block.bindMemory(to: T.self, capacity: count)
         }
-        var copy = original
+        var copy = original.tables.pointee
         copy.counters = room(memory.totals.counters)
         copy.counters.update(from: original.counters, count: memory.ofRules.counters)
         copy.quotas = room(memory.totals.quotas)
@@ -43,7 +43,9 @@ public final class StateSnapshot: @unchecked Sendable {
                 }
             }
         }
-        program = copy
+        let tables: UnsafeMutablePointer<ProgramTables> = room(1)
+        tables.initialize(to: copy)
+        program = Program(UnsafePointer(tables))
         self.blocks = blocks
     }
 

@@ -15,44 +15,46 @@ extension SlowPath {
     /// makes it visible once the caller has queued this packet, so that the flow's packets leave in order.
     mutating func considerPublishing(_ transit: inout Transit) {
         guard let key = transit.arrivalKey, transit.isInPlace, !transit.isOwn, settings.cachesFlows else { return }
-        publication = flowDescription(&transit, key)
+        if let obstacle = obstacle(transit.context.parsed.flags) {
+            if transit.tracking.hasConnection { obstacles[Int(transit.tracking.connection)] = obstacle }
+            return
+        }
+        guard !transit.tracking.hasConnection || transit.tracking.state == .established else { return }
+        publishes = describeFlow(&transit, key)
     }
 
-    private mutating func flowDescription(_ transit: inout Transit, _ key: FlowKey) -> FlowDescription? {
+    /// Describes the packet's flow in `publication`; false if it is not to be cached.
+    private mutating func describeFlow(_ transit: inout Transit, _ key: FlowKey) -> Bool {
         let parsed = transit.context.parsed
-        if let obstacle = obstacle(parsed) {
-            if transit.tracking.hasConnection { obstacles[Int(transit.tracking.connection)] = obstacle }
-            return nil
-        }
         var flow = FlowDescription()
         flow.guard.tcpFlagsMask = walk.pointee.tcpFlagsMask
         if transit.tracking.hasConnection {
             let connection = tracker.pointee.connection(transit.tracking.connection)
-            guard transit.tracking.state == .established, !transit.tracking.isRelatedError, !connection.pointee.status.contains(.dying) else { return nil }
+            guard !transit.tracking.isRelatedError, !connection.pointee.status.contains(.dying) else { return false }
             if key.transportProtocol == IPProtocol.tcp {
-                guard connection.pointee.tcpState == .established, connection.pointee.status.contains(.assured) else { return nil }
+                guard connection.pointee.tcpState == .established, connection.pointee.status.contains(.assured) else { return false }
                 flow.guard.tcpFlagsMask |= TCPFlags.syn | TCPFlags.fin | TCPFlags.rst
-                guard transit.arrivalTCPFlags & (TCPFlags.syn | TCPFlags.fin | TCPFlags.rst) == 0 else { return nil }
+                guard transit.arrivalTCPFlags & (TCPFlags.syn | TCPFlags.fin | TCPFlags.rst) == 0 else { return false }
                 flow.guard.checksTCPWindow = !settings.isTCPLiberal
             }
-            guard !connection.pointee.isReadBeyondPorts else { return nil }
+            guard !connection.pointee.isReadBeyondPorts else { return false }
             // A packet more than two seconds old makes these assured, and nobody tells the worker: a rule may have asked.
             if walk.pointee.reads.contains(.connectionStatus), !connection.pointee.status.contains(.assured) {
-                guard key.transportProtocol != IPProtocol.udp, key.transportProtocol != IPProtocol.udplite, key.transportProtocol != IPProtocol.gre else { return nil }
+                guard key.transportProtocol != IPProtocol.udp, key.transportProtocol != IPProtocol.udplite, key.transportProtocol != IPProtocol.gre else { return false }
             }
             // Tunnels of PPTP differ by call ID, which the cache's key does not have.
-            guard key.transportProtocol != IPProtocol.gre || connection.pointee.original.destinationPort == 0 else { return nil }
+            guard key.transportProtocol != IPProtocol.gre || connection.pointee.original.destinationPort == 0 else { return false }
             // NAT drops what is too short for a GRE header of eight bytes, which no guard looks at.
-            guard key.transportProtocol != IPProtocol.gre || connection.pointee.status.isDisjoint(with: [.sourceNAT, .destinationNAT]) else { return nil }
+            guard key.transportProtocol != IPProtocol.gre || connection.pointee.status.isDisjoint(with: [.sourceNAT, .destinationNAT]) else { return false }
             // Any packet of an association may hold the chunk that changes its state or ends it.
-            guard key.transportProtocol != IPProtocol.sctp else { return nil }
+            guard key.transportProtocol != IPProtocol.sctp else { return false }
             flow.guard.checksTransportChecksum = settings.verifiesChecksums
             flow.connection = transit.tracking.connection
             flow.direction = transit.tracking.direction.rawValue
         } else if transit.wasJudged {
-            return nil
+            return false
         } else if transit.tracking.state != .untracked, program.needs(.conntrack, transit.context.family) {
-            return nil
+            return false
         }
         flow.key = key
         flow.guard.tcpFlagsValue = transit.arrivalTCPFlags & flow.guard.tcpFlagsMask
@@ -67,18 +69,19 @@ extension SlowPath {
         flow.rewrite.sourceMAC = transit.packet.loadMAC(6)
         flow.rewrite.source = parsed.sourceAddress
         flow.rewrite.destination = parsed.destinationAddress
-        guard let leaving = FlowKey(parsed: parsed, ingress: transit.ingress) else { return nil }
+        guard let leaving = FlowKey(parsed: parsed, ingress: transit.ingress) else { return false }
         flow.rewrite.sourcePort = leaving.sourcePort
         flow.rewrite.destinationPort = leaving.destinationPort
         flow.rewrite.trafficClassMask = walk.pointee.setTrafficClassMask
         flow.rewrite.trafficClassValue = walk.pointee.setTrafficClassValue
-        return flow
+        publication = flow
+        return true
     }
 
     /// What keeps the packet's flow in the slow path, whatever its connection's state.
-    private mutating func obstacle(_ parsed: ParsedPacket) -> FlowObstacle? {
+    private mutating func obstacle(_ flags: ParsedPacket.Flags) -> FlowObstacle? {
         if !walk.pointee.isCacheable { return FlowObstacle(kind: .rule, reason: walk.pointee.uncacheableReason, rule: walk.pointee.uncacheableRule) }
-        if parsed.flags.contains(.hasOptions) { return FlowObstacle(kind: .options) }
+        if flags.contains(.hasOptions) { return FlowObstacle(kind: .options) }
         if hasLinkHooks { return FlowObstacle(kind: .linkHook) }
         if settings.cachesOnlyFlowtables, walk.pointee.flowtable == UInt32.max { return FlowObstacle(kind: .noFlowtable) }
         return nil
@@ -86,15 +89,16 @@ extension SlowPath {
 
     /// Publishes what the last `process` prepared. Call it after the packet itself was queued for sending.
     public mutating func commitPublication(now: Timestamp) {
-        guard var flow = publication else { return }
-        publication = nil
+        guard publishes else { return }
+        publishes = false
         let count = Int(walk.pointee.counterCount)
         let list = withUnsafeTemporaryAllocation(of: UInt32.self, capacity: WalkRecord.counterCapacity) { ids -> UInt32? in
             for index in 0 ..< count { ids[index] = walk.pointee.counter(index) }
             return credits.intern(UnsafeBufferPointer(start: ids.baseAddress, count: count))
         }
         guard let list else { return }
-        flow.creditList = list
+        publication.creditList = list
+        let flow = publication
         let before = flows.pointee.lookup(flow.key)
         guard let handle = flows.pointee.insert(flow, now: now) else {
             credits.release(list)

@@ -37,27 +37,27 @@ extension SlowPath {
 
     /// The routing decision, and what follows from it.
     mutating func route(_ transit: inout Transit) -> Disposition {
-        let parsed = transit.parsed
-        let martian = router.checkIngress(source: parsed.sourceAddress, destination: parsed.destinationAddress)
+        let family = transit.context.parsed.family
+        let martian = router.checkIngress(source: transit.context.parsed.sourceAddress, destination: transit.context.parsed.destinationAddress)
         guard martian == .none else { return .dropped(martian) }
         let result = router.route(routeQuery(&transit))
         if let ended = receiveOptions(&transit) { return ended }
         switch result.kind {
         case .local, .broadcast: return input(&transit)
-        case .multicast: return router.interfaces.isMember(of: parsed.destinationAddress, port: transit.ingress) ? input(&transit) : .dropped(.multicastDestination)
+        case .multicast: return router.interfaces.isMember(of: transit.context.parsed.destinationAddress, port: transit.ingress) ? input(&transit) : .dropped(.multicastDestination)
         case .unicast:
             guard transit.context.packetType == PacketType.host else { return .dropped(.notForUs) }
             apply(result, &transit)
             return forward(&transit)
         case .none, .throw:
-            sendError(.networkUnreachable(parsed.family ?? .ipv4), about: transit)
+            sendError(.networkUnreachable(family ?? .ipv4), about: transit)
             return .dropped(.noRoute)
         case .unreachable:
             // Linux's IPv6 does not tell such a route from none (ip6_pkt_discard).
-            sendError(parsed.family == .ipv6 ? .networkUnreachable(.ipv6) : .hostUnreachable(.ipv4), about: transit)
+            sendError(family == .ipv6 ? .networkUnreachable(.ipv6) : .hostUnreachable(.ipv4), about: transit)
             return .dropped(.unreachableRoute)
         case .prohibit:
-            sendError(.administrativelyProhibited(parsed.family ?? .ipv4), about: transit)
+            sendError(.administrativelyProhibited(family ?? .ipv4), about: transit)
             return .dropped(.prohibitRoute)
         case .blackhole: return .dropped(.blackholeRoute)
         }

@@ -19,8 +19,8 @@ extension SlowPath {
 
     /// IPv4 options of a packet from the wire; nil if it goes on.
     mutating func receiveOptions(_ transit: inout Transit) -> Disposition? {
-        let parsed = transit.parsed
-        guard parsed.family == .ipv4, parsed.flags.contains(.hasOptions) else { return nil }
+        guard transit.context.parsed.flags.contains(.hasOptions), transit.context.parsed.family == .ipv4 else { return nil }
+        let parsed = transit.context.parsed
         let sender = parsed.sourceAddress
         let back = router.route(to: sender, ingress: transit.ingress)
         let local = router.errorSource(aboutPacketTo: parsed.destinationAddress, routeBack: back, to: sender) ?? IPAddress(ipv4: 0)
@@ -44,8 +44,8 @@ extension SlowPath {
 
     /// IPv4 options of a packet that is to leave.
     mutating func forwardOptions(_ transit: inout Transit) {
+        guard transit.context.parsed.flags.contains(.hasOptions), transit.context.parsed.family == .ipv4 else { return }
         let parsed = transit.context.parsed
-        guard parsed.family == .ipv4, parsed.flags.contains(.hasOptions) else { return }
         let destination = parsed.destinationAddress
         let route = router.route(routeQuery(&transit))
         let outgoing = router.sourceAddress(for: route, to: destination) ?? IPAddress(ipv4: 0)

@@ -8,17 +8,16 @@ import Wire
 extension SlowPath {
     /// The packet as rules of policy routing see it.
     mutating func routeQuery(_ transit: inout Transit) -> RouteQuery {
-        let parsed = transit.context.parsed
-        var query = RouteQuery(to: parsed.destinationAddress, link: transit.ingress)
+        var query = RouteQuery(to: transit.context.parsed.destinationAddress, link: transit.ingress)
         query.ingress = transit.ingress
-        query.source = parsed.sourceAddress
+        query.source = transit.context.parsed.sourceAddress
         query.mark = transit.context.mark
-        query.transportProtocol = parsed.transportProtocol
-        if parsed.flags.contains(.hasPorts) {
-            query.sourcePort = parsed.sourcePort
-            query.destinationPort = parsed.destinationPort
+        query.transportProtocol = transit.context.parsed.transportProtocol
+        if transit.context.parsed.flags.contains(.hasPorts) {
+            query.sourcePort = transit.context.parsed.sourcePort
+            query.destinationPort = transit.context.parsed.destinationPort
         }
-        query.flowHash = flowHash(transit.context.packet, parsed)
+        query.flowHash = flowHash(transit.context.packet, transit.context.parsed)
         return query
     }
 

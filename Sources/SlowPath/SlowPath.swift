@@ -32,8 +32,8 @@ public struct SlowPath: ~Copyable {
     var conntrackObjects = ConntrackObjects()
     /// Ports, addresses, routes, neighbours.
     public var router: Router {
-        _read { yield surroundings.pointee.router }
-        _modify { yield &surroundings.pointee.router }
+        @inline(__always) unsafeAddress { UnsafePointer(UnsafeRawPointer(surroundings).assumingMemoryBound(to: Router.self)) }
+        @inline(__always) unsafeMutableAddress { UnsafeMutableRawPointer(surroundings).assumingMemoryBound(to: Router.self) }
     }
     private let surroundings: UnsafeMutablePointer<Surroundings>
     public var outbox = Outbox()
@@ -52,6 +52,8 @@ public struct SlowPath: ~Copyable {
     var busyCount = 0
     let withdrawn: UnsafeMutablePointer<FlowHandle>
     var withdrawnCount = 0
+    /// The packet that `process` has in hand, and what it begins as.
+    private let transits: UnsafeMutablePointer<Transit>
     /// Of the packets that are to come.
     let anticipations: UnsafeMutablePointer<TrackerAnticipation>
     var anticipatedCount = 0
@@ -65,7 +67,9 @@ public struct SlowPath: ~Copyable {
     /// Counts rulesets: counter numbers mean something within one only.
     var rulesetGeneration: UInt32 = 0
     var neighbourGeneration: UInt32 = 1
-    var publication: FlowDescription?
+    /// Holds something only if `publishes`.
+    var publication = FlowDescription()
+    var publishes = false
     /// The caller's frame as it is to be sent, if it is.
     public internal(set) var inPlace: PacketBuffer
     var inPlacePort: PortIndex = 0
@@ -103,6 +107,9 @@ public struct SlowPath: ~Copyable {
         busy.initialize(repeating: 0, count: Self.offloadQueueCapacity)
         withdrawn = .allocate(capacity: Self.offloadQueueCapacity)
         withdrawn.initialize(repeating: FlowHandle(slot: 0, generation: 0), count: Self.offloadQueueCapacity)
+        transits = .allocate(capacity: 2)
+        transits.initialize(
+            repeating: Transit(packet: PacketBuffer(start: UnsafeMutableRawPointer(self.tracker), length: 0), ingress: Transit.noPort, now: 0, isInPlace: true), count: 2)
         anticipations = .allocate(capacity: Self.anticipatedPackets)
         anticipations.initialize(repeating: TrackerAnticipation(), count: Self.anticipatedPackets)
         walk = .allocate(capacity: 1)
@@ -112,6 +119,8 @@ public struct SlowPath: ~Copyable {
         inPlace = PacketBuffer(start: UnsafeMutableRawPointer(walk), length: 0)
         random = SplitMix64(seed: settings.seed)
         cookies = SYNCookies(seed: settings.seed)
+        let blank = transits + 1
+        prepare(&blank.pointee.context, records: true)
         conntrackObjects.load(ruleset, into: self.tracker)
         watchPorts()
     }
@@ -126,6 +135,7 @@ public struct SlowPath: ~Copyable {
         offered.deallocate()
         busy.deallocate()
         withdrawn.deallocate()
+        transits.deallocate()
         anticipations.deallocate()
         walk.deallocate()
         surroundings.deinitialize(count: 1)
@@ -139,15 +149,20 @@ public struct SlowPath: ~Copyable {
     public mutating func process(_ packet: PacketBuffer, ingress: PortIndex, now: Timestamp) -> Outcome {
         outbox.removeAll()
         isInPlaceUsed = false
-        publication = nil
+        publishes = false
         statistics.received &+= 1
         walk.pointee.reset()
-        var transit = Transit(packet: packet, ingress: ingress, now: now, isInPlace: true)
-        prepare(&transit.context, records: true)
-        let disposition = receive(&transit)
-        if disposition == .forwarded { considerPublishing(&transit) }
-        finish(disposition, &transit)
-        return Outcome(disposition: disposition, sendsInPlace: isInPlaceUsed, port: inPlacePort, publishes: publication != nil)
+        let transit = transits
+        transit.update(from: transits + 1, count: 1)
+        transit.pointee.context.packet = packet
+        transit.pointee.context.input = ingress
+        transit.pointee.context.now = now
+        transit.pointee.context.wallClock = settings.wallClockOffset &+ now
+        transit.pointee.ingress = ingress
+        let disposition = receive(&transit.pointee)
+        if disposition == .forwarded { considerPublishing(&transit.pointee) }
+        finish(disposition, &transit.pointee)
+        return Outcome(disposition: disposition, sendsInPlace: isInPlaceUsed, port: inPlacePort, publishes: publishes)
     }
 
     /// Books how a packet ended, and lets go of a connection that never came to be.

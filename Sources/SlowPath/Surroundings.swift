@@ -7,6 +7,7 @@ import Routing
 import Wire
 
 struct Surroundings: ~Copyable {
+    /// First, so that a pointer to the whole is one to it.
     var router: Router
     let tracker: UnsafeMutablePointer<ConnectionTracker>
 
