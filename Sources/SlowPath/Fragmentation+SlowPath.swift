@@ -10,7 +10,9 @@ extension SlowPath {
     /// The defragmentation step: nil if the packet goes on (it is whole, or whole again, or IPv6 that cannot be put together).
     mutating func defragment(_ transit: inout Transit, isForUs: Bool = false) -> Disposition? {
         let isAtomic = transit.parsed.family == .ipv6 && transit.parsed.fragmentHeaderOffset != 0
-        guard transit.parsed.flags.contains(.isFragment) || isAtomic else { return nil }
+        guard transit.parsed.flags.contains(.isFragment) || isAtomic else {
+            return !isForUs && Reassembler.cutsFragmentHeader(transit.packet, transit.parsed) ? .dropped(.fragmentHeaderTruncated) : nil
+        }
         let zone = transit.context.conntrack.requestedZoneDirections & 1 != 0 ? UInt32(transit.context.conntrack.requestedZone) : 0
         switch reassembler.insert(transit.packet, transit.parsed, user: zone, ingress: transit.ingress, now: transit.now) {
         case .queued: return .held

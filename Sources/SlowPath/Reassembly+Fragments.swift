@@ -16,7 +16,7 @@ extension Reassembler {
         let payloadStart = isIPv6 ? Int(parsed.fragmentHeaderOffset) + 8 : Int(parsed.networkOffset) + Int(parsed.networkHeaderLength)
         let packetEnd = Int(parsed.networkOffset) + Int(parsed.networkLength)
         guard !isIPv6 || parsed.fragmentHeaderOffset != 0, payloadStart <= packetEnd else { return .dropped(.fragmentBadLength) }
-        if isIPv6, Reassembler.firstFragmentLacksHeaders(parsed) { return .untouched(.fragmentHeaderTruncated, problem: .parameterProblem(ipv6: 0, code: 3)) }
+        if isIPv6, Reassembler.firstFragmentLacksHeaders(packet, parsed) { return .untouched(.fragmentHeaderTruncated, problem: .parameterProblem(ipv6: 0, code: 3)) }
 
         var key = Key()
         key.source = parsed.sourceAddress
@@ -44,21 +44,6 @@ extension Reassembler {
             destroy(index)
             return .untouched(.fragmentBadLength, problem: .parameterProblem(ipv6: 4, code: 0))
         }
-    }
-
-    /// RFC 8200 section 4.5: the first fragment must hold all headers up to the transport header.
-    private static func firstFragmentLacksHeaders(_ parsed: ParsedPacket) -> Bool {
-        guard !parsed.flags.contains(.isLaterFragment) else { return false }
-        // The walk ended at a header that is cut short.
-        if PacketParser.isExtensionHeader(parsed.transportProtocol) { return true }
-        let needed: Int
-        switch parsed.transportProtocol {
-        case IPProtocol.noNextHeader: return false
-        case IPProtocol.tcp: needed = 20
-        case IPProtocol.udp, IPProtocol.icmpv6: needed = 8
-        default: needed = 1
-        }
-        return parsed.transportLength < needed
     }
 
     private enum Queued {

@@ -60,11 +60,12 @@ extension SlowPath {
     /// `reject`: a TCP reset or an ICMP error, as nf_send_reset and nf_send_unreach send it. Nothing for a packet with a
     /// bad transport checksum, a later fragment, a reset.
     mutating func reject(_ transit: borrowing Transit) {
-        let parsed = transit.context.parsed, request = transit.context.reject
-        let isBroadcastFrame = transit.context.packetType != PacketType.host || isBroadcast(parsed.destinationAddress)
+        let parsed = transit.context.parsed, packet = transit.context.packet, request = transit.context.reject
+        guard let upper = UpperLayer(packet, parsed) else { return }
         if request.kind == .tcpReset {
-            guard isChecksumUsable(transit), TCPReset.mayAnswer(transit.context.packet, parsed, isLinkBroadcast: isBroadcastFrame), var room = outbox.reserve(TCPReset.maximumLength) else { return }
-            room.length = TCPReset.build(into: room, answering: transit.context.packet, parsed, style: .reject, link: answerLink(transit))
+            guard isChecksumUsable(transit), TCPReset.mayAnswer(packet, parsed, upper, isLinkBroadcast: isBroadcast(parsed.destinationAddress)),
+                  var room = outbox.reserve(TCPReset.maximumLength) else { return }
+            room.length = TCPReset.build(into: room, answering: packet, parsed, upper, style: .reject, link: answerLink(transit))
             guard room.length > 0 else { return }
             if transit.tracking.hasConnection {
                 tracker.pointee.close(transit.tracking.connection, now: transit.context.now)
@@ -72,9 +73,22 @@ extension SlowPath {
             }
             sendOwn(room, transit, attached: attachment(transit.tracking))
         } else {
-            guard hasRightChecksum(transit) else { return }
+            if !protectsItself(upper, packet) {
+                let isRight = transit.options.isStale ? isChecksumUsable(transit) : upper.hasRightChecksum(packet, parsed)
+                guard isRight else { return }
+            }
             // Before routing, Linux gives the packet the route back to its sender, and so no longer knows that it is for the router.
             sendError(ICMPError(type: request.type, code: request.code), about: transit, isUnrouted: transit.context.hook == .prerouting)
+        }
+    }
+
+    /// Whether nobody asks for the checksum over all that follows the IP header (nf_reject_verify_csum).
+    private func protectsItself(_ upper: UpperLayer, _ packet: PacketBuffer) -> Bool {
+        switch upper.transportProtocol {
+        case IPProtocol.udp: upper.length >= 8 && packet.load16(upper.offset + 6) == 0
+        case IPProtocol.gre: upper.length >= 4 && packet.load8(upper.offset) & 0x80 == 0
+        case IPProtocol.authentication, IPProtocol.esp, IPProtocol.sctp, IPProtocol.udplite: true
+        default: false
         }
     }
 
@@ -86,26 +100,6 @@ extension SlowPath {
         case IPProtocol.tcp, IPProtocol.udp, IPProtocol.icmp: return transit.tracking.hasConnection
         default: return false
         }
-    }
-
-    /// As nf_reject_verify_csum and nf_ip_checksum judge it, whatever the rest of the transport header says: the sum over all that
-    /// follows the IP header, in IPv4 with a pseudo header for TCP and UDP only. Not asked of protocols that protect themselves
-    /// in another way.
-    private func hasRightChecksum(_ transit: borrowing Transit) -> Bool {
-        let parsed = transit.context.parsed, packet = transit.context.packet
-        let offset = Int(parsed.transportOffset), length = parsed.transportLength
-        switch parsed.transportProtocol {
-        case IPProtocol.udp where length < 8 || packet.load16(offset + 6) == 0: return true
-        case IPProtocol.gre where length < 4 || packet.load8(offset) & 0x80 == 0: return true
-        case IPProtocol.authentication, IPProtocol.esp, IPProtocol.sctp, IPProtocol.udplite, IPProtocol.dccp: return true
-        default: break
-        }
-        if transit.options.isStale { return isChecksumUsable(transit) }
-        let hasPseudoHeader = parsed.family == .ipv6 || parsed.transportProtocol == IPProtocol.tcp || parsed.transportProtocol == IPProtocol.udp
-        // Without one the IP header itself is summed, and its right sum is 0xffff: nothing or zeros behind it are right, too.
-        let initial = hasPseudoHeader ? Checksum.pseudoHeader(
-            source: parsed.sourceAddress, destination: parsed.destinationAddress, transportProtocol: parsed.transportProtocol, length: length) : 0xffff
-        return Checksum.fold(Checksum.partial(UnsafeRawPointer(packet.start + offset), length, initial: initial)) == 0xffff
     }
 
     /// What an answer to a packet is to the packet's connection: related, the other way (nf_conntrack_attach).

@@ -19,6 +19,8 @@ extension IPAddress {
     @inlinable public var isZeroNet: Bool {
         family == .ipv4 ? ipv4 >> 24 == 0 : isUnspecified
     }
+    /// ::ffff:0:0/96.
+    @inlinable public var isIPv4Mapped: Bool { family == .ipv6 && high == 0 && low >> 32 == 0xffff }
     /// Class E: 240.0.0.0/4 without the limited broadcast; never for IPv6.
     @inlinable public var isReserved: Bool { family == .ipv4 && ipv4 >> 28 == 0xf && !isLimitedBroadcast }
 }

@@ -10,7 +10,7 @@
     // IPv4
     case ipv4Truncated, ipv4BadVersion, ipv4BadHeaderLength, ipv4BadTotalLength, ipv4BadChecksum, ipv4BadOption
     // IPv6
-    case ipv6Truncated, ipv6BadVersion, ipv6BadPayloadLength, ipv6ExtensionTruncated, ipv6TooManyExtensions, ipv6BadOption
+    case ipv6Truncated, ipv6BadVersion, ipv6BadPayloadLength, ipv6ExtensionTruncated, ipv6TooManyExtensions, ipv6BadOption, ipv6RoutingHeader
     // Addresses
     case martianSource, martianDestination, multicastDestination
     // Fragments

@@ -37,7 +37,9 @@ public enum EchoReply {
         link.write(to: room, etherType: header.etherType)
         header.write(to: room, at: offset, payloadLength: length)
         (room.start + message).copyMemory(from: packet.start + Int(parsed.transportOffset), byteCount: length)
-        room.store16(family == .ipv4 ? 0 : 0x8100, at: message)
+        // The request's code stays.
+        room.store8(family == .ipv4 ? 0 : 0x81, at: message)
+        room.store16(0, at: message + 2)
         header.fillChecksum(room, at: message, length: length, field: 2)
         return message + length
     }

@@ -16,20 +16,25 @@ public enum TCPReset {
     /// Bytes that a reset takes behind a link header with two tags.
     @inlinable public static var maximumLength: Int { 22 + 60 + 20 }
 
-    /// Whether a segment may be answered with a reset at all: a whole header of a packet that is no later fragment, no
-    /// reset itself, with a right checksum, between unicast addresses.
-    public static func mayAnswer(_ packet: PacketBuffer, _ parsed: ParsedPacket, isLinkBroadcast: Bool) -> Bool {
-        guard parsed.transportProtocol == IPProtocol.tcp, !parsed.flags.contains(.isLaterFragment), parsed.transportLength >= 20, !isLinkBroadcast else { return false }
-        guard parsed.tcpFlags & TCPFlags.rst == 0 else { return false }
+    /// Whether a segment may be answered with a reset at all: 20 bytes of header, whatever they say of its length, of a packet
+    /// that is no reset itself, with a right checksum, between unicast addresses.
+    public static func mayAnswer(_ packet: PacketBuffer, _ parsed: ParsedPacket, _ segment: UpperLayer, isLinkBroadcast: Bool) -> Bool {
+        guard segment.transportProtocol == IPProtocol.tcp, segment.length >= 20, !isLinkBroadcast else { return false }
+        guard packet.load8(segment.offset + 13) & TCPFlags.rst == 0 else { return false }
         let (source, destination) = (parsed.sourceAddress, parsed.destinationAddress)
         guard !source.isMulticast, !destination.isMulticast, !source.isUnspecified, !destination.isLimitedBroadcast else { return false }
-        return Checksum.verifyTransport(packet, parsed)
+        // To Linux these are no unicast addresses (__ipv6_addr_type).
+        guard !destination.isUnspecified, !source.isIPv4Mapped, !destination.isIPv4Mapped else { return false }
+        return segment.hasRightChecksum(packet, parsed)
     }
 
     /// Writes the reset for the segment into `room`, from the segment's destination to its source.
-    /// - Returns: the frame's length; 0 if `room` is too small or the packet has no TCP header.
-    public static func build(into room: PacketBuffer, answering packet: PacketBuffer, _ parsed: ParsedPacket, style: Style, link: LinkHeader, options: IPv4AnswerOptions = IPv4AnswerOptions()) -> Int {
-        guard let family = parsed.family, parsed.transportProtocol == IPProtocol.tcp, parsed.transportLength >= 20, !parsed.flags.contains(.isLaterFragment) else { return 0 }
+    /// - Returns: the frame's length; 0 if `room` is too small or `received` is no TCP header.
+    public static func build(
+        into room: PacketBuffer, answering packet: PacketBuffer, _ parsed: ParsedPacket, _ received: UpperLayer, style: Style, link: LinkHeader,
+        options: IPv4AnswerOptions = IPv4AnswerOptions()
+    ) -> Int {
+        guard let family = parsed.family, received.transportProtocol == IPProtocol.tcp, received.length >= 20 else { return 0 }
         var header = IPHeader(source: parsed.destinationAddress, destination: parsed.sourceAddress, transportProtocol: IPProtocol.tcp)
         header.dontFragment = true
         if case .closedPort(let flowLabel) = style {
@@ -40,23 +45,22 @@ public enum TCPReset {
         let offset = link.length
         let segment = offset + header.length
         guard room.tailroom >= segment + 20 else { return 0 }
-        let received = Int(parsed.transportOffset)
-        let flags = parsed.tcpFlags
-        let sequence = packet.load32(received + 4)
-        let acknowledgement = packet.load32(received + 8)
+        let flags = packet.load8(received.offset + 13)
+        let sequence = packet.load32(received.offset + 4)
+        let acknowledgement = packet.load32(received.offset + 8)
         link.write(to: room, etherType: header.etherType)
         header.write(to: room, at: offset, payloadLength: 20)
-        room.store16(parsed.destinationPort, at: segment)
-        room.store16(parsed.sourcePort, at: segment + 2)
+        room.store16(packet.load16(received.offset + 2), at: segment)
+        room.store16(packet.load16(received.offset), at: segment + 2)
         if flags & TCPFlags.ack != 0 {
             room.store32(acknowledgement, at: segment + 4)
             room.store32(0, at: segment + 8)
             room.store16(0x5000 | UInt16(TCPFlags.rst), at: segment + 12)
         } else {
-            let headerLength = Int(packet.load8(received + 12) >> 4) * 4
+            let headerLength = Int(packet.load8(received.offset + 12) >> 4) * 4
             let flagBits = UInt32(flags & TCPFlags.syn != 0 ? 1 : 0) &+ UInt32(flags & TCPFlags.fin != 0 ? 1 : 0)
             room.store32(0, at: segment + 4)
-            room.store32(sequence &+ flagBits &+ UInt32(truncatingIfNeeded: parsed.transportLength - headerLength), at: segment + 8)
+            room.store32(sequence &+ flagBits &+ UInt32(truncatingIfNeeded: received.length - headerLength), at: segment + 8)
             room.store16(0x5000 | UInt16(TCPFlags.rst | TCPFlags.ack), at: segment + 12)
         }
         room.store32(0, at: segment + 14)

@@ -16,12 +16,14 @@ public enum TimestampReply {
     /// - Parameter millisecondsOfDay: since midnight UT.
     /// - Returns: the frame's length; 0 if `room` is too small.
     public static func build(
-        into room: PacketBuffer, answering packet: PacketBuffer, _ parsed: ParsedPacket, millisecondsOfDay: UInt32, identification: UInt16, link: LinkHeader
+        into room: PacketBuffer, answering packet: PacketBuffer, _ parsed: ParsedPacket, millisecondsOfDay: UInt32, identification: UInt16, link: LinkHeader,
+        options: IPv4AnswerOptions = IPv4AnswerOptions()
     ) -> Int {
         guard parsed.family == .ipv4, parsed.transportLength >= 12 else { return 0 }
         var header = IPHeader(source: parsed.destinationAddress, destination: parsed.sourceAddress, transportProtocol: IPProtocol.icmp)
         header.trafficClass = parsed.trafficClass
         header.identification = identification
+        header.options = options
         let offset = link.length
         let message = offset + header.length
         guard room.tailroom >= message + messageLength else { return 0 }

@@ -42,8 +42,8 @@ import Wire
     ])
     func rejectReset(input: String, output: String) {
         let (packet, p) = parsed(bytes(input))
-        #expect(TCPReset.mayAnswer(packet, p, isLinkBroadcast: false))
-        #expect(built(TCPReset.build(into: target, answering: packet, p, style: .reject, link: link)) == output)
+        #expect(TCPReset.mayAnswer(packet, p, UpperLayer(packet, p)!, isLinkBroadcast: false))
+        #expect(built(TCPReset.build(into: target, answering: packet, p, UpperLayer(packet, p)!, style: .reject, link: link)) == output)
     }
 
     @Test(arguments: [
@@ -57,21 +57,20 @@ import Wire
     ])
     func closedPortReset(input: String, flowLabel: UInt32, output: String) {
         let (packet, p) = parsed(bytes(input))
-        #expect(built(TCPReset.build(into: target, answering: packet, p, style: .closedPort(flowLabel: flowLabel), link: link)) == output)
+        #expect(built(TCPReset.build(into: target, answering: packet, p, UpperLayer(packet, p)!, style: .closedPort(flowLabel: flowLabel), link: link)) == output)
     }
 
     @Test func noResetForResetsAndDamage() {
         let reset = bytes("0200000000a0020000000a0a0800455b0028000700004006636b0a0001020a00020200050016000003e80000022b5004004d92620000")
         let (a, pa) = parsed(reset)
-        #expect(!TCPReset.mayAnswer(a, pa, isLinkBroadcast: false))
+        #expect(!TCPReset.mayAnswer(a, pa, UpperLayer(a, pa)!, isLinkBroadcast: false))
         let wrongSum = bytes("0200000000a0020000000a0a08004500002800070000400663c60a0001020a0002020005001600000000000000005002200000010000")
         let (b, pb) = parsed(wrongSum)
-        #expect(!TCPReset.mayAnswer(b, pb, isLinkBroadcast: false))
+        #expect(!TCPReset.mayAnswer(b, pb, UpperLayer(b, pb)!, isLinkBroadcast: false))
         let (c, pc) = parsed(bytes("0200000000a0020000000a0a0800455b0028000700004006636b0a0001020a00020200050016000003e80000022b5002004d92640000"))
-        #expect(TCPReset.mayAnswer(c, pc, isLinkBroadcast: false) && !TCPReset.mayAnswer(c, pc, isLinkBroadcast: true))
+        #expect(TCPReset.mayAnswer(c, pc, UpperLayer(c, pc)!, isLinkBroadcast: false) && !TCPReset.mayAnswer(c, pc, UpperLayer(c, pc)!, isLinkBroadcast: true))
         let (d, pd) = parsed(ipv4Frame(6, tcpSYN, fragment: 1))
-        #expect(!TCPReset.mayAnswer(d, pd, isLinkBroadcast: false))
-        #expect(TCPReset.build(into: target, answering: d, pd, style: .reject, link: link) == 0)
+        #expect(UpperLayer(d, pd) == nil)
     }
 
     // MARK: - ICMP errors
@@ -127,7 +126,7 @@ import Wire
         tagged.vlanCount = 2
         tagged.outerTag = 100
         tagged.innerTag = 0xa0c8
-        let length = TCPReset.build(into: target, answering: packet, p, style: .reject, link: tagged)
+        let length = TCPReset.build(into: target, answering: packet, p, UpperLayer(packet, p)!, style: .reject, link: tagged)
         #expect(length == 62 && built(length).dropFirst(24).prefix(20) == "88a80064" + "8100a0c8" + "0800")
         let (_, answer) = parsed(Array(UnsafeRawBufferPointer(start: room, count: length)))
         #expect(answer.vlanCount == 2 && answer.innerTag == 0xa0c8 && answer.tcpFlags == TCPFlags.rst | TCPFlags.ack)
