@@ -70,7 +70,15 @@ extension Program {
         context.mangled = true
         var parsed = context.parsed
         // `layer` stays as it is: Linux looks at the headers once for each chain.
-        if PacketParser.parse(context.packet, into: &parsed, ipv4ChecksumIsGood: true) == .none { context.parsed = parsed }
+        switch PacketParser.parse(context.packet, into: &parsed, ipv4ChecksumIsGood: true) {
+        case .none: context.parsed = parsed
+        case .martianSource, .martianDestination:
+            // Nobody asks again whether such an address may come from a wire; routing and forwarding will have to deal with it.
+            let network = Int(parsed.networkOffset)
+            context.parsed.sourceAddress = context.packet.loadAddress(.ipv6, network + 8)
+            context.parsed.destinationAddress = context.packet.loadAddress(.ipv6, network + 24)
+        default: break
+        }
     }
 
     /// a = source register, value = option kind, x = offset in the option, length = 2 or 4. Never adds an option, never

@@ -28,7 +28,8 @@ extension PacketContext {
         info.network = network
         if !isLinkHook, family == .ipv4 || family == .ipv6 {
             info.end = network &+ Int(parsed.networkLength)
-            info.trafficLength = Int(parsed.networkLength)
+            // The buffer's length: a rule may have changed what the header says.
+            info.trafficLength = packet.length &- network
             if family == .ipv4 {
                 info.isValid = true
                 info.transportProtocol = parsed.transportProtocol

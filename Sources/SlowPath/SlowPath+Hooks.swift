@@ -41,6 +41,7 @@ extension SlowPath {
         transit.context.family = family == .ipv4 ? .ipv4 : .ipv6
         transit.context.output = transit.egress
         transit.context.routeMTU = transit.egress == Transit.noPort ? 0 : UInt32(transit.pathMTU)
+        if transit.isOnLink { transit.nextHop = transit.parsed.destinationAddress }
         transit.context.nextHop = transit.nextHop
         let chains = program.chains(hook, transit.context.family)
         var step = 0

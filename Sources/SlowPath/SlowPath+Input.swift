@@ -66,6 +66,7 @@ extension SlowPath {
     mutating func apply(_ result: RouteResult, _ transit: inout Transit) {
         transit.egress = result.port
         transit.nextHop = result.nextHop
+        transit.isOnLink = result.isOnLink && result.nextHop == transit.parsed.destinationAddress
         transit.pathMTU = Int(result.mtu)
     }
 

@@ -96,7 +96,8 @@ struct Surroundings: ~Copyable {
     }
 
     private func ipv6Type(_ query: FIBQuery) -> UInt8 {
-        if query.address.isUnspecified { return Self.addressType(.none) }
+        // Unspecified and IPv4-mapped addresses have no type.
+        if query.address.isUnspecified || (query.address.high == 0 && query.address.low >> 32 == 0xffff) { return Self.addressType(.none) }
         let hasDevice = query.interface != PacketContext.noInterface
         let own = router.interfaces.owner(of: query.address)
         if own.kind == .anycast { return 4 }

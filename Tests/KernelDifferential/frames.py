@@ -207,13 +207,15 @@ def has_random_port(sent, left, right):
     before = Parsed(sent[0][1])
     for (port, a), (other, b) in zip(left, right):
         p, q = Parsed(a), Parsed(b)
-        if port != other or not (before.ok and p.ok and q.ok) or p.protocol not in (6, 17, 132, 136, 1, 58) or p.protocol != before.protocol:
+        if port != other or a[:12] != b[:12] or not (before.ok and p.ok and q.ok) or p.protocol not in (6, 17, 132, 136, 1, 58) or p.protocol != before.protocol:
             return False
         if p.protocol in (1, 58):
             here, there, old = (struct.unpack("!H", x.body[4:6])[0] for x in (p, q, before))
             if here == old or there == old or p.body[6:] != q.body[6:]:
                 return False
             continue
+        if (p.sport, p.dport) == (q.sport, q.dport):
+            return False
         for here, there, old in ((p.sport, q.sport, before.sport), (p.dport, q.dport, before.dport)):
             if here != there and (here == old or there == old):
                 return False
