@@ -13,7 +13,7 @@ extension Program {
     func loadMeta(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> Bool {
         let length = Int(pc.pointee.length)
         let target = Int(pc.pointee.a)
-        func number(_ value: UInt64) -> Bool {
+        @inline(__always) func number(_ value: UInt64) -> Bool {
             scratch.setNumber(value, target, length)
             return true
         }
@@ -116,7 +116,7 @@ extension Program {
             context.walk?.pointee.reads.insert(.connectionState)
             return false
         }
-        func number(_ value: UInt64) -> Bool {
+        @inline(__always) func number(_ value: UInt64) -> Bool {
             scratch.setNumber(value, target, length)
             return true
         }

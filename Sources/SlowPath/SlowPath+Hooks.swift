@@ -44,7 +44,8 @@ extension SlowPath {
         if transit.isOnLink { transit.nextHop = transit.parsed.destinationAddress }
         transit.context.nextHop = transit.nextHop
         let chains = program.chains(hook, transit.context.family)
-        var step = 0
+        // At the forward hook there is none of them, at input and postrouting only NAT.
+        var step = hook == .prerouting || hook == .output ? 0 : hook == .forward ? 3 : 2
         for index in 0 ... chains.count {
             let isEnd = index == chains.count
             while step < 3, isEnd || BuiltIn.priority(step, hook) < chains[index].priority {
