@@ -29,9 +29,7 @@ extension SlowPath {
             resetClosedPort(transit, toGroup: toGroup)
             return .dropped(.localNoListener)
         case IPProtocol.udp, IPProtocol.udplite:
-            // A datagram without a checksum is for IPv4 only (RFC 8200 section 8.1).
-            let lacksChecksum = parsed.family == .ipv6 && parsed.transportLength >= 8 && transit.packet.load16(Int(parsed.transportOffset) + 6) == 0
-            if !toGroup, !lacksChecksum, parsed.flags.contains(.hasTransport), Checksum.verifyTransport(transit.packet, parsed) {
+            if !toGroup, isReadable(transit.packet, parsed) {
                 // Linux's UDP lets go of the connection before it looks for a socket: only conntrack's own hook finds it again.
                 sendError(.portUnreachable(parsed.family ?? .ipv4), about: transit, isAttached: false)
             }
@@ -44,6 +42,18 @@ extension SlowPath {
             }
             return .dropped(.localNoProtocol)
         }
+    }
+
+    /// What UDP itself takes: a right checksum; in IPv6 there has to be one, and a length of 0 means all that there is (RFC 8200
+    /// section 8.1, RFC 2675 section 4).
+    private func isReadable(_ packet: PacketBuffer, _ parsed: ParsedPacket) -> Bool {
+        guard parsed.transportLength >= 8, !parsed.flags.contains(.isFragment) else { return false }
+        let header = Int(parsed.transportOffset)
+        if parsed.family == .ipv6, packet.load16(header + 6) == 0 { return false }
+        if parsed.family == .ipv6, parsed.transportProtocol == IPProtocol.udp, packet.load16(header + 4) == 0 {
+            return UpperLayer(packet, parsed)?.hasRightChecksum(packet, parsed) ?? false
+        }
+        return parsed.flags.contains(.hasTransport) && Checksum.verifyTransport(packet, parsed)
     }
 
     private mutating func deliverICMP(_ transit: inout Transit, toGroup: Bool) -> Disposition {

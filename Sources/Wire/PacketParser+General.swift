@@ -106,6 +106,11 @@ extension PacketParser {
                 guard offset + 8 <= end else {
                     // A router parses the hop-by-hop header, and only that (RFC 8200 section 4).
                     if isFirst, nextHeader == IPProtocol.hopByHop { return .ipv6ExtensionTruncated }
+                    // The first two bytes are enough for Linux's connection tracking (ipv6_skip_exthdr).
+                    if nextHeader != IPProtocol.fragment, offset + 2 <= end {
+                        nextHeader = packet.load8(offset)
+                        offset = min(end, 0xffff)
+                    }
                     broken = true
                     break walk
                 }
