@@ -5,6 +5,9 @@
 #include "../../CIntrinsics/include/intrinsics.h"
 
 enum { BURST = 32, LANES = 30 };
+
+// Bits of an entry's tuple that are its owner (FlowOwner.mask).
+#define OWNER 0x7c00000000000000u
 enum { FLAG_REPLY = 1, FLAG_WINDOW = 2, FLAG_LONG_WAY = 16 | 32 };
 
 // Where the fields lie in FlowEntry4, FlowEntry6 and FlowAction.
@@ -184,8 +187,8 @@ static __attribute__((noinline)) uint8_t *find(const struct nt_twin_table *table
 			uint8_t *entry = table->entries + (bucket * LANES + (uint32_t)__builtin_ctz(lanes)) * (six ? 128 : 64);
 			const struct entry4 *e4 = (const struct entry4 *)entry;
 			const struct entry6 *e6 = (const struct entry6 *)entry;
-			if (six ? e6->tuple == probe->tuple && (uint32_t)e6->made == probe->encapsulation && memcmp(e6->address, probe->network + 8, 32) == 0
-			        : e4->tuple == probe->tuple && (uint32_t)e4->made == probe->encapsulation && e4->addresses == load64(probe->network + 12))
+			if (six ? (e6->tuple & ~OWNER) == probe->tuple && (uint32_t)e6->made == probe->encapsulation && memcmp(e6->address, probe->network + 8, 32) == 0
+			        : (e4->tuple & ~OWNER) == probe->tuple && (uint32_t)e4->made == probe->encapsulation && e4->addresses == load64(probe->network + 12))
 				return entry;
 		}
 		if (level == 0) {
@@ -292,7 +295,7 @@ static inline __attribute__((always_inline)) const struct action *accept_plain(c
 	uint64_t made = probe->encapsulation | (uint64_t)generation << 32;
 	if (six) {
 		const struct entry6 *e = (const struct entry6 *)probe->entry;
-		difference = (e->made ^ made) | (e->tuple ^ probe->tuple) | (e->address[0] ^ load64(network + 8)) | (e->address[1] ^ load64(network + 16))
+		difference = (e->made ^ made) | (e->tuple ^ (probe->tuple | t->owner)) | (e->address[0] ^ load64(network + 8)) | (e->address[1] ^ load64(network + 16))
 			| (e->address[2] ^ load64(network + 24)) | (e->address[3] ^ load64(network + 32));
 		traffic_class = (uint8_t)(rte_be_to_cpu_16(load16(network)) >> 4);
 		hops = network[7];
@@ -300,7 +303,7 @@ static inline __attribute__((always_inline)) const struct action *accept_plain(c
 		connection = e->connection;
 	} else {
 		const struct entry4 *e = (const struct entry4 *)probe->entry;
-		difference = (e->made ^ made) | (e->tuple ^ probe->tuple) | (e->addresses ^ load64(network + 12));
+		difference = (e->made ^ made) | (e->tuple ^ (probe->tuple | t->owner)) | (e->addresses ^ load64(network + 12));
 		traffic_class = network[1];
 		hops = network[8];
 		index = e->action;

@@ -94,6 +94,11 @@ extension ConnectionTracker {
         let connection = pool + Int(index)
         account(index, direction, packets: packets, bytes: bytes)
         if direction == .reply { connection.pointee.status.insert(.seenReply) }
+        noteSeen(connection, lastSeen)
+    }
+
+    /// Lets the connection live as long as if its last packet had come at `lastSeen`.
+    mutating func noteSeen(_ connection: UnsafeMutablePointer<Connection>, _ lastSeen: Timestamp) {
         guard lastSeen >= connection.pointee.lastSeen, !connection.pointee.status.contains(.fixedTimeout) else { return }
         connection.pointee.lastSeen = lastSeen
         connection.pointee.deadline = lastSeen &+ UInt64(idleSeconds(connection, lastSeen: lastSeen)) &* 1_000_000_000

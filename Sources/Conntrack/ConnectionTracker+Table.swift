@@ -40,7 +40,7 @@ extension ConnectionTracker {
                 continue
             }
             let connection = pool + Int(node >> 1)
-            if connection.pointee.deadline <= now {
+            if connection.pointee.deadline <= now, !livesElsewhere(node >> 1, now: now) {
                 statistics.expired &+= 1
                 retire(node >> 1)
                 // The chain has changed, perhaps by two nodes: start again. Each pass takes at least one away.
@@ -51,6 +51,18 @@ extension ConnectionTracker {
             node = link.pointee.next
         }
         return Connection.none
+    }
+
+    /// Whether packets that passed by the slow path and were not noted yet keep a connection alive beyond its deadline, which then
+    /// moves.
+    @inline(never)
+    private mutating func livesElsewhere(_ index: UInt32, now: Timestamp) -> Bool {
+        guard let lastUse, !pool[Int(index)].status.contains(.dying) else { return false }
+        let connection = pool + Int(index)
+        let lastSeen = lastUse.function(lastUse.userData, index, now)
+        guard lastSeen > connection.pointee.lastSeen else { return false }
+        noteSeen(connection, lastSeen)
+        return connection.pointee.deadline > now
     }
 
     /// As a packet of this zone finds it: under the zone of either direction, in the direction that the zone is for.

@@ -43,6 +43,9 @@ public struct ConnectionTracker: ~Copyable {
     var keepsOffCones = false
     private let ownedMemory: UnsafeMutableRawPointer?
 
+    /// Who knows of packets that passed by the slow path; asked before a connection is given up for its age.
+    public var lastUse: ConnectionLastUse?
+
     var freeHead = Connection.none
     /// Slots handed out at least once; those above are untouched memory.
     var touched = 0

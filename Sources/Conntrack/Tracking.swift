@@ -59,3 +59,16 @@ import Wire
         return tracking
     }
 }
+
+/// When packets that passed by the slow path were last seen, behind a C function pointer: the function only reads, and not the tracker.
+public struct ConnectionLastUse {
+    /// Of the connection with this index, at `now`; 0 if there were none.
+    public typealias Function = @convention(c) (UnsafeMutableRawPointer, UInt32, Timestamp) -> Timestamp
+    let function: Function
+    let userData: UnsafeMutableRawPointer
+    /// `userData` outlives the tracker.
+    public init(userData: UnsafeMutableRawPointer, function: Function) {
+        self.userData = userData
+        self.function = function
+    }
+}

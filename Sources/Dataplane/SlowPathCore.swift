@@ -125,7 +125,7 @@ public struct SlowPathCore: ~Copyable {
             packet.free()
         }
         // The packet is in the ring: only now may the flow's next one find the entry (Worker, Order).
-        if outcome.publishes { path.pointee.commitPublication(now: now) }
+        if outcome.publishes { path.pointee.commitPublication(worker: worker, now: now) }
     }
 
     /// Copies what the slow path made into packets of their own and hands them down.

@@ -160,6 +160,7 @@ extension Worker {
         let hitPorts = self.hitPorts
         let actions = reader.actions
         let connections = self.connections
+        let owner = self.owner
         let mask = Worker.transportChecksumMask | (isIPv6 ? 0 : Worker.networkChecksumMask)
         let verified = OffloadFlags.transportChecksumGood.rawValue | (isIPv6 ? 0 : OffloadFlags.ipChecksumGood.rawValue)
         var hitCount = first
@@ -174,7 +175,7 @@ extension Worker {
             var frameLength = probe.pointee.frameLength
             let port: PortIndex
             if packet.offloadFlags.rawValue & mask == verified,
-               let action = FlowProbe.acceptPlain(probe, isIPv6: isIPv6, actions: actions, generation: generation, connections: connections) {
+               let action = FlowProbe.acceptPlain(probe, isIPv6: isIPv6, actions: actions, generation: generation, connections: connections, owner: owner) {
                 FlowProbe.rewritePlain(probe, isIPv6: isIPv6, action: action, tick: tick)
                 // Linux trims a forwarded packet to its IP length: padding stays behind.
                 if packet.length != frameLength { packet.setFrame(headroom: packet.headroom, length: frameLength) }
@@ -208,12 +209,15 @@ extension Worker {
             searchOverflow(probe)
             if probe.pointee.entry == probe.pointee.network { return miss(packet, burst) }
         }
+        // A session header of another station is not the flow's: the slow path says what it is.
+        if probe.pointee.isInSession,
+           !sessionPeers.holds(probe.pointee.frame, port: burst.pointee.input.pointee.port, encapsulation: probe.pointee.encapsulation) { return miss(packet, burst) }
         let action = reader.actions + FlowProbe.action(probe, isIPv6: isIPv6)
         let flags = packet.offloadFlags.rawValue
         let verified = VerifiedChecksums(
             network: flags & Worker.networkChecksumMask == OffloadFlags.ipChecksumGood.rawValue,
             transport: flags & Worker.transportChecksumMask == OffloadFlags.transportChecksumGood.rawValue)
-        let reason = FlowProbe.judge(probe, isIPv6: isIPv6, action: action, generation: generation, verified: verified, connections: connections)
+        let reason = FlowProbe.judge(probe, isIPv6: isIPv6, action: action, generation: generation, verified: verified, connections: connections, owner: owner)
         guard reason == .none else { return refuse(packet, reason, burst) }
         let linkLength = Int(probe.pointee.linkLength)
         if action.pointee.flags & FlowAction.Flag.rewritesTags != 0, packet.headroom < FlowProbe.maximumTagBytes { return miss(packet, burst) }

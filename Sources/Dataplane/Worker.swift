@@ -17,6 +17,7 @@
 import CDPDK
 import DPDK
 import FlowCache
+import Routing
 import Synchronization
 import Wire
 
@@ -40,6 +41,8 @@ public struct WorkerConfiguration: Sendable {
     /// The worker's own transmit queue of each port, by `PortIndex`; nil where it may not send.
     public var outputs: [TransmitQueue?] = []
     public var connections = ConnectionRecords(base: nil, stride: 0)
+    /// The PPPoE sessions among the interfaces.
+    public var sessions: [Interface] = []
     /// A round may leave its last burst to the next one. Off: every round ends what it began.
     public var holdsBurst = false
     /// Rounds between two reports of quiescence while packets come in; an idle round always reports.
@@ -98,8 +101,11 @@ public struct Worker: ~Copyable {
 
     public let statistics: WorkerStatistics
     let index: Int
+    /// What its own entries say.
+    let owner: FlowOwner
     var reader: FlowCacheReader
     let connections: ConnectionRecords
+    let sessionPeers: SessionPeers
     let rings: PuntRings.Handle
     let quiescence: QuiescentState.Handle?
     let roundsPerQuiescence: Int
@@ -127,6 +133,8 @@ public struct Worker: ~Copyable {
     /// reclaims between rounds.
     public init(configuration: WorkerConfiguration, reader: FlowCacheReader, rings: PuntRings.Handle, quiescence: QuiescentState.Handle?) {
         index = configuration.index
+        owner = FlowOwner.reader(worker: configuration.index)
+        sessionPeers = SessionPeers(configuration.sessions)
         self.reader = reader
         self.rings = rings
         self.quiescence = quiescence
@@ -201,6 +209,7 @@ public struct Worker: ~Copyable {
             rte_pktmbuf_free_bulk(outputs[place].packets, UInt32(outputs[place].count))
         }
         memory.deallocate()
+        sessionPeers.deallocate()
     }
 
     /// One polling round over all queues, at the coarse time `tick` (`FlowCache.tick`): the number of packets received and

@@ -103,6 +103,7 @@ extension FlowCache {
         table.records[place.slot].creditList = description.creditList
         table.records[place.slot].sweptPackets = 0
         table.records[place.slot].sweptBytesAndHeir = 0
+        table.records[place.slot].next = FlowCache.tick(now)
         table.publish(slot: place.slot, level: place.level, hash: hash)
         if existing < 0 { return .published(place.slot) }
         table.retire(slot: existing, hash: hash)
@@ -122,6 +123,7 @@ extension FlowCache {
 /// The part of an entry that follows from key and rewrite, before it is known where it will live.
 struct FlowEntryRewrite {
     let key: PackedFlowKey
+    let owner: FlowOwner
     let new: PackedFlowKey
     let networkDelta: UInt16
     let transportDelta: UInt16
@@ -130,6 +132,7 @@ struct FlowEntryRewrite {
     /// nil if workers cannot do this rewrite.
     init?(_ description: FlowDescription, key: PackedFlowKey) {
         self.key = key
+        owner = description.owner
         var changed = description.key
         changed.source = description.rewrite.source
         changed.destination = description.rewrite.destination
@@ -167,7 +170,7 @@ struct FlowEntryRewrite {
             entry.address1 = key.address1
             entry.address2 = key.address2
             entry.address3 = key.address3
-            entry.tuple = key.tuple
+            entry.tuple = key.tuple | owner.word
             entry.encapsulation = key.encapsulation
             entry.generation = generation
             entry.action = action
@@ -183,7 +186,7 @@ struct FlowEntryRewrite {
         } else {
             var entry = FlowEntry4()
             entry.addresses = key.address0
-            entry.tuple = key.tuple
+            entry.tuple = key.tuple | owner.word
             entry.encapsulation = key.encapsulation
             entry.generation = generation
             entry.newAddresses = new.address0
@@ -201,13 +204,13 @@ struct FlowEntryRewrite {
     func isHeld(by memory: UnsafeMutableRawPointer, action: UInt32, connection: UInt32) -> Bool {
         if key.isIPv6 {
             let entry = memory.assumingMemoryBound(to: FlowEntry6.self)
-            return entry.pointee.action == action && entry.pointee.connection == connection
+            return entry.pointee.action == action && entry.pointee.connection == connection && entry.pointee.tuple == key.tuple | owner.word
                 && entry.pointee.newPorts == UInt32(truncatingIfNeeded: new.tuple)
                 && entry.pointee.newAddress0 == new.address0 && entry.pointee.newAddress1 == new.address1
                 && entry.pointee.newAddress2 == new.address2 && entry.pointee.newAddress3 == new.address3
         }
         let entry = memory.assumingMemoryBound(to: FlowEntry4.self)
-        return entry.pointee.action == action && entry.pointee.connection == connection
+        return entry.pointee.action == action && entry.pointee.connection == connection && entry.pointee.tuple == key.tuple | owner.word
             && entry.pointee.newPorts == UInt32(truncatingIfNeeded: new.tuple) && entry.pointee.newAddresses == new.address0
     }
 }

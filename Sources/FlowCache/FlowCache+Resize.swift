@@ -135,6 +135,7 @@ extension FlowCache {
         family.other.records[place.slot].creditList = family.current.records[slot].creditList
         family.other.records[place.slot].sweptPackets = 0
         family.other.records[place.slot].sweptBytesAndHeir = 0
+        family.other.records[place.slot].next = family.current.records[slot].next
         family.current.records[slot].hasHeir = true
         family.other.publish(slot: place.slot, level: place.level, hash: hash)
         events.copied += 1

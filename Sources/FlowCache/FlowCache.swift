@@ -139,7 +139,7 @@ public struct FlowCache: ~Copyable {
     /// Sets the ports, one a bit, of which workers hand every frame up, whatever is wrong with it.
     public mutating func watch(ports: UInt64) {
         // Relaxed: nothing else hangs on it, and a frame of the moment of the change may be taken either way.
-        shared.atomic64(64).pointee.store(ports, ordering: .relaxed)
+        shared.atomic64(FlowCacheReader.watchOffset).pointee.store(ports, ordering: .relaxed)
     }
 
     public var statistics: FlowCacheStatistics {

@@ -1,7 +1,7 @@
 // How a resized table reaches the workers.
 //
-// Memory that writer and readers share: the ruleset's generation (4 bytes), the number of the last publication (at 8), and two
-// places for a publication's views (64 bytes each, at 64), used in turn.
+// Memory that writer and readers share: the ruleset's generation (4 bytes), the number of the last publication (at 8), the watched
+// ports (at 16), and two places for a publication's views (64 bytes each, at 64), used in turn.
 //
 // Publication: the writer writes the views into the place of the next number, then stores the number with release. A reader loads
 // the number with acquire after it has reported quiescence, and copies the views of that number. It reports before it loads: a
@@ -12,6 +12,7 @@ import Synchronization
 extension FlowCacheReader {
     static var sharedBytes: Int { 256 }
     static var publicationOffset: Int { 8 }
+    @inlinable static var watchOffset: Int { 16 }
     static func viewsOffset(_ publication: UInt64) -> Int { 64 + Int(publication & 1) * 64 }
 
     /// Takes up the tables of now. The caller holds no pointer into the tables, and has reported quiescence since it last did, if it

@@ -80,6 +80,8 @@ import Wire
     public var connection: UInt32 = FlowDescription.untracked
     /// 0 original, 1 reply.
     public var direction: UInt8 = 0
+    /// The worker whose packets these are.
+    public var owner = FlowOwner(worker: 0)
     /// Index of the credit list that the slow path keeps for this flow's counters.
     public var creditList: UInt32 = 0
     @inlinable public init() {}

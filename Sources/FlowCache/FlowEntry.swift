@@ -2,14 +2,15 @@
 //
 // Ownership: every field is written by the writer before the entry's tag is published and not changed while it is visible,
 // except `generation` (writer, relaxed: a worker that reads an older one takes the slow path once more) and the
-// worker-owned `lastUsed`, `packets` and `bytes` (written by the worker that forwards this direction, read by the
-// writer's sweep, all relaxed: they are statistics, and the final values are read after quiescence, which orders them).
-// One direction of a flow reaches one worker: RSS spreads by the tuple that is the key.
+// worker-owned `lastUsed`, `packets` and `bytes` (written by the worker that owns the entry, or, if it is shared, by all with locked
+// additions; read by the writer's sweep, all relaxed: they are statistics, and the final values are read after quiescence, which
+// orders them). The owner stands in `tuple`; FlowOwner.swift says who it is and what becomes of other workers' packets.
 import Synchronization
 import Wire
 
 @frozen public struct FlowEntry4: Sendable {
     public var addresses: UInt64 = 0
+    /// The key's, and the owner (`FlowOwner.mask`).
     public var tuple: UInt64 = 0
     public var encapsulation: UInt32 = 0
     public var generation: UInt32 = 0
@@ -98,6 +99,12 @@ extension UnsafeMutableRawPointer {
     @inlinable @inline(__always) public func addRelaxed32(_ offset: Int, _ amount: UInt32) {
         let field = atomic32(offset)
         field.pointee.store(field.pointee.load(ordering: .relaxed) &+ amount, ordering: .relaxed)
+    }
+    /// Adds a packet of `amount` bytes where other workers do, too.
+    @inlinable @inline(__always) public func addShared(packets: Int, bytes: Int, _ amount: UInt64) {
+        // Relaxed, as the others: only the sums count.
+        atomic32(packets).pointee.wrappingAdd(1, ordering: .relaxed)
+        atomic64(bytes).pointee.wrappingAdd(amount, ordering: .relaxed)
     }
     @inlinable @inline(__always) public func addRelaxed64(_ offset: Int, _ amount: UInt64) {
         let field = atomic64(offset)

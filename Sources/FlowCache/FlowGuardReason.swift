@@ -30,6 +30,8 @@
     case notAFlow
     /// The IPv4 header checksum is wrong: not for the slow path, the packet is dropped.
     case networkChecksum
+    /// The entry is another worker's (FlowOwner.swift).
+    case worker
 
     /// The name in `snake_case`, as metrics and `--json` print it.
     public var name: String {

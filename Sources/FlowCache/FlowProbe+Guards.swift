@@ -30,7 +30,7 @@ extension FlowProbe {
     @inlinable @inline(__always)
     public static func judge(
         _ probe: UnsafeMutablePointer<FlowProbe>, isIPv6: Bool, action: UnsafePointer<FlowAction>, generation: UInt32, verified: VerifiedChecksums,
-        connections: ConnectionRecords
+        connections: ConnectionRecords, owner: FlowOwner = FlowOwner(worker: 0)
     ) -> FlowGuardReason {
         let network = probe.pointee.network
         let entry = probe.pointee.entry
@@ -49,6 +49,8 @@ extension FlowProbe {
         }
         guard probe.pointee.totalLength <= action.pointee.maximumLength else { return .tooLong }
         guard made == generation else { return .generation }
+        let held = FlowProbe.owner(probe, isIPv6: isIPv6)
+        guard held == owner.word || held == FlowOwner.shared.word else { return .worker }
         guard trafficClass & action.pointee.guardTrafficClassMask == action.pointee.guardTrafficClassValue else { return .trafficClass }
         let flags = action.pointee.flags
         if flags & FlowAction.Flag.checksTransportChecksum != 0 && !verified.transport {

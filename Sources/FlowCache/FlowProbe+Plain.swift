@@ -12,7 +12,8 @@ extension FlowProbe {
     /// data room whatever the packet's length; the caller has fenced since it saw the entry's tag.
     @inlinable @inline(__always)
     public static func acceptPlain(
-        _ probe: UnsafeMutablePointer<FlowProbe>, isIPv6: Bool, actions: UnsafePointer<FlowAction>, generation: UInt32, connections: ConnectionRecords
+        _ probe: UnsafeMutablePointer<FlowProbe>, isIPv6: Bool, actions: UnsafePointer<FlowAction>, generation: UInt32, connections: ConnectionRecords,
+        owner: FlowOwner = FlowOwner(worker: 0)
     ) -> UnsafePointer<FlowAction>? {
         let network = probe.pointee.network
         let entry = probe.pointee.entry
@@ -26,7 +27,7 @@ extension FlowProbe {
         let timeToLive: UInt8
         if isIPv6 {
             let entry = entry.assumingMemoryBound(to: FlowEntry6.self)
-            difference |= entry.pointee.tuple ^ probe.pointee.tuple
+            difference |= entry.pointee.tuple ^ (probe.pointee.tuple | owner.word)
             difference |= entry.pointee.address0 ^ raw64(network, 8)
             difference |= entry.pointee.address1 ^ raw64(network, 16)
             difference |= entry.pointee.address2 ^ raw64(network, 24)
@@ -35,7 +36,7 @@ extension FlowProbe {
             timeToLive = load8(network, 7)
         } else {
             let entry = entry.assumingMemoryBound(to: FlowEntry4.self)
-            difference |= entry.pointee.tuple ^ probe.pointee.tuple
+            difference |= entry.pointee.tuple ^ (probe.pointee.tuple | owner.word)
             difference |= entry.pointee.addresses ^ raw64(network, 12)
             trafficClass = load8(network, 1)
             timeToLive = load8(network, 8)
@@ -95,6 +96,6 @@ extension FlowProbe {
         } else {
             store16(adjusted(raw16(transport, 16), delta), transport, 16)
         }
-        count(probe, isIPv6: isIPv6, tick: tick)
+        countOwn(probe, isIPv6: isIPv6, tick: tick)
     }
 }

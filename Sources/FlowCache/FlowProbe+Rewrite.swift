@@ -132,8 +132,18 @@ extension FlowProbe {
         return UInt16(truncatingIfNeeded: (once & 0xffff) &+ (once &>> 16))
     }
 
-    /// Counts the packet in its entry: this worker is the only one that writes these fields.
+    /// Counts the packet in its entry, which `judge` accepted.
     @inlinable @inline(__always) public static func count(_ probe: UnsafeMutablePointer<FlowProbe>, isIPv6: Bool, tick: UInt32) {
+        guard owner(probe, isIPv6: isIPv6) == FlowOwner.shared.word else { return countOwn(probe, isIPv6: isIPv6, tick: tick) }
+        let entry = probe.pointee.entry
+        entry.atomic32(isIPv6 ? FlowEntryOffset.lastUsed6 : FlowEntryOffset.lastUsed4).pointee.store(tick, ordering: .relaxed)
+        entry.addShared(
+            packets: isIPv6 ? FlowEntryOffset.packets6 : FlowEntryOffset.packets4, bytes: isIPv6 ? FlowEntryOffset.bytes6 : FlowEntryOffset.bytes4,
+            UInt64(probe.pointee.totalLength))
+    }
+
+    /// The same for an entry of this worker's own: it is the only one that writes these fields.
+    @inlinable @inline(__always) static func countOwn(_ probe: UnsafeMutablePointer<FlowProbe>, isIPv6: Bool, tick: UInt32) {
         let entry = probe.pointee.entry
         let bytes = UInt64(probe.pointee.totalLength)
         entry.atomic32(isIPv6 ? FlowEntryOffset.lastUsed6 : FlowEntryOffset.lastUsed4).pointee.store(tick, ordering: .relaxed)

@@ -25,6 +25,8 @@ import Wire
 
     @inlinable @inline(__always) public var transportProtocol: UInt8 { UInt8(truncatingIfNeeded: tuple &>> 48) }
     @inlinable @inline(__always) public var frame: UnsafeMutableRawPointer { network - Int(linkLength) }
+    /// The frame has a PPPoE session header.
+    @inlinable @inline(__always) public var isInSession: Bool { tuple &>> 63 != 0 }
     /// Bytes of the frame up to the IP packet's end.
     @inlinable @inline(__always) public var frameLength: Int { Int(linkLength) &+ Int(totalLength) }
 
@@ -284,10 +286,10 @@ import Wire
             let entry = probe.pointee.entry.assumingMemoryBound(to: FlowEntry6.self)
             return entry.pointee.address0 == raw64(network, 8) && entry.pointee.address1 == raw64(network, 16)
                 && entry.pointee.address2 == raw64(network, 24) && entry.pointee.address3 == raw64(network, 32)
-                && entry.pointee.tuple == probe.pointee.tuple && entry.pointee.encapsulation == probe.pointee.encapsulation
+                && entry.pointee.tuple & ~FlowOwner.mask == probe.pointee.tuple && entry.pointee.encapsulation == probe.pointee.encapsulation
         }
         let entry = probe.pointee.entry.assumingMemoryBound(to: FlowEntry4.self)
-        return entry.pointee.addresses == raw64(network, 12) && entry.pointee.tuple == probe.pointee.tuple
+        return entry.pointee.addresses == raw64(network, 12) && entry.pointee.tuple & ~FlowOwner.mask == probe.pointee.tuple
             && entry.pointee.encapsulation == probe.pointee.encapsulation
     }
 
@@ -296,6 +298,13 @@ import Wire
         isIPv6
             ? probe.pointee.entry.assumingMemoryBound(to: FlowEntry6.self).pointee.connection
             : probe.pointee.entry.assumingMemoryBound(to: FlowEntry4.self).pointee.connection
+    }
+
+    /// Whose the entry is.
+    @inlinable @inline(__always) static func owner(_ probe: UnsafeMutablePointer<FlowProbe>, isIPv6: Bool) -> UInt64 {
+        FlowOwner.mask & (isIPv6
+            ? probe.pointee.entry.assumingMemoryBound(to: FlowEntry6.self).pointee.tuple
+            : probe.pointee.entry.assumingMemoryBound(to: FlowEntry4.self).pointee.tuple)
     }
 
     /// The index of the entry's action.

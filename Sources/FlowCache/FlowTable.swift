@@ -15,7 +15,7 @@ struct FlowSlotRecord {
     var tenants: UInt32 = 0
     var creditList: UInt32 = 0
     var sweptPackets: UInt32 = 0
-    /// Next slot in a retirement list.
+    /// Next slot in a retirement list; of a visible entry: the tick when it was published.
     var next: UInt32 = 0
     /// Bytes reported so far; bit 63: the same flow has an entry in the table that takes over from this one.
     var sweptBytesAndHeir: UInt64 = 0
@@ -181,6 +181,11 @@ struct FlowTable {
         return isIPv6
             ? entry.assumingMemoryBound(to: FlowEntry6.self).pointee.connection : entry.assumingMemoryBound(to: FlowEntry4.self).pointee.connection
     }
+    func owner(_ slot: Int) -> FlowOwner {
+        let entry = view.entry(slot: slot)
+        let tuple = isIPv6 ? entry.assumingMemoryBound(to: FlowEntry6.self).pointee.tuple : entry.assumingMemoryBound(to: FlowEntry4.self).pointee.tuple
+        return FlowOwner(word: tuple & FlowOwner.mask)
+    }
     func key(_ slot: Int) -> PackedFlowKey {
         var key = PackedFlowKey()
         if isIPv6 {
@@ -189,13 +194,13 @@ struct FlowTable {
             key.address1 = entry.pointee.address1
             key.address2 = entry.pointee.address2
             key.address3 = entry.pointee.address3
-            key.tuple = entry.pointee.tuple
+            key.tuple = entry.pointee.tuple & ~FlowOwner.mask
             key.encapsulation = entry.pointee.encapsulation
             key.isIPv6 = true
         } else {
             let entry = view.entry(slot: slot).assumingMemoryBound(to: FlowEntry4.self)
             key.address0 = entry.pointee.addresses
-            key.tuple = entry.pointee.tuple
+            key.tuple = entry.pointee.tuple & ~FlowOwner.mask
             key.encapsulation = entry.pointee.encapsulation
         }
         return key

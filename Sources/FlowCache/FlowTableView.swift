@@ -80,12 +80,12 @@ import Synchronization
     @inlinable @inline(__always) func holds(_ entry: UnsafeMutableRawPointer, _ key: PackedFlowKey) -> Bool {
         if key.isIPv6 {
             let entry = entry.assumingMemoryBound(to: FlowEntry6.self)
-            return entry.pointee.tuple == key.tuple && entry.pointee.encapsulation == key.encapsulation
+            return entry.pointee.tuple & ~FlowOwner.mask == key.tuple && entry.pointee.encapsulation == key.encapsulation
                 && entry.pointee.address0 == key.address0 && entry.pointee.address1 == key.address1
                 && entry.pointee.address2 == key.address2 && entry.pointee.address3 == key.address3
         }
         let entry = entry.assumingMemoryBound(to: FlowEntry4.self)
-        return entry.pointee.addresses == key.address0 && entry.pointee.tuple == key.tuple && entry.pointee.encapsulation == key.encapsulation
+        return entry.pointee.addresses == key.address0 && entry.pointee.tuple & ~FlowOwner.mask == key.tuple && entry.pointee.encapsulation == key.encapsulation
     }
 
     /// The slot that holds `key`, or -1: the whole search, one packet at a time. Workers use it where their staged lookup finds
@@ -141,7 +141,7 @@ import Synchronization
 
     /// Whether every frame of the port goes up, even what no IP input would take (`FlowCache.watch`, which orders nothing by it).
     @inlinable @inline(__always) public func watches(_ port: UInt16) -> Bool {
-        shared.atomic64(64).pointee.load(ordering: .relaxed) >> UInt64(min(port, 63)) & 1 != 0
+        shared.atomic64(FlowCacheReader.watchOffset).pointee.load(ordering: .relaxed) >> UInt64(min(port, 63)) & 1 != 0
     }
 
     /// Between matching tags and reading the entries they stand for; pairs with the release store of a tag.

@@ -11,6 +11,8 @@ struct FlowObstacle {
         /// A rule needs every packet.
         case rule
         case options, linkHook, noFlowtable
+        /// RSS spreads a direction of a TCP connection over workers (FlowOwner.swift).
+        case severalWorkers
     }
     var kind: Kind = .none
     var reason: WalkRecord.Reason = .none
@@ -38,6 +40,7 @@ extension SlowPath {
         case .options: return .slow("IP options or extension headers")
         case .linkHook: return .slow("a netdev chain sees every frame")
         case .noFlowtable: return .slow("no flow add statement")
+        case .severalWorkers: return .slow("one direction arrives on several workers")
         case .none:
             let record = tracker.pointee.connection(connection).pointee
             if record.transportProtocol == IPProtocol.tcp, record.tcpState != .established { return .slow("TCP state \(record.tcpState)") }

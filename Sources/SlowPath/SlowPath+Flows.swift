@@ -37,7 +37,7 @@ extension SlowPath {
                 guard transit.arrivalTCPFlags & (TCPFlags.syn | TCPFlags.fin | TCPFlags.rst) == 0 else { return false }
                 flow.guard.checksTCPWindow = !settings.isTCPLiberal
             }
-            guard !connection.pointee.isReadBeyondPorts else { return false }
+            guard !connection.pointee.isReadBeyondPorts, obstacles[Int(transit.tracking.connection)].kind != .severalWorkers else { return false }
             // A packet more than two seconds old makes these assured, and nobody tells the worker: a rule may have asked.
             if walk.pointee.reads.contains(.connectionStatus), !connection.pointee.status.contains(.assured) {
                 guard key.transportProtocol != IPProtocol.udp, key.transportProtocol != IPProtocol.udplite, key.transportProtocol != IPProtocol.gre else { return false }
@@ -87,10 +87,21 @@ extension SlowPath {
         return nil
     }
 
-    /// Publishes what the last `process` prepared. Call it after the packet itself was queued for sending.
-    public mutating func commitPublication(now: Timestamp) {
+    /// Publishes what the last `process` prepared, for worker `worker`, whose packet it was. Call it after the packet itself was queued
+    /// for sending.
+    public mutating func commitPublication(worker: Int = 0, now: Timestamp) {
         guard publishes else { return }
         publishes = false
+        publication.owner = FlowOwner(worker: worker)
+        let isTracked = publication.connection != FlowDescription.untracked
+        let place = isTracked ? Int(publication.connection) * 2 + Int(publication.direction) : 0
+        switch flows.pointee.claim(&publication, last: isTracked ? handles[place] : nil, now: now) {
+        case .granted: break
+        case .postponed: return
+        case .spread:
+            if isTracked { obstacles[Int(publication.connection)] = FlowObstacle(kind: .severalWorkers) }
+            return
+        }
         let count = Int(walk.pointee.counterCount)
         let list = withUnsafeTemporaryAllocation(of: UInt32.self, capacity: WalkRecord.counterCapacity) { ids -> UInt32? in
             for index in 0 ..< count { ids[index] = walk.pointee.counter(index) }
@@ -105,8 +116,7 @@ extension SlowPath {
             return
         }
         if handle == before { credits.release(list) }
-        guard flow.connection != FlowDescription.untracked else { return }
-        let place = Int(flow.connection) * 2 + Int(flow.direction)
+        guard isTracked else { return }
         if let old = flows.pointee.current(handles[place]), old != handle { flows.pointee.remove(old) }
         handles[place] = handle
     }
@@ -115,7 +125,11 @@ extension SlowPath {
 
     /// Ends caching of connections that died. Best while what they were is still in the processor's cache: behind each batch.
     public mutating func withdrawRetired() {
-        while let dead = tracker.pointee.takeRetired() { withdrawFlows(of: dead) }
+        while let dead = tracker.pointee.takeRetired() {
+            withdrawFlows(of: dead)
+            // What kept it in the slow path says nothing of the next connection in its place.
+            obstacles[Int(dead)] = FlowObstacle()
+        }
     }
 
     /// Ends caching of a connection's directions, if they are cached.

@@ -46,6 +46,7 @@ public struct SlowPath: ~Copyable {
     let handles: UnsafeMutablePointer<FlowHandle>
     /// One a connection: what last kept it out of the flow cache.
     let obstacles: UnsafeMutablePointer<FlowObstacle>
+    private let flowTimes: UnsafeMutablePointer<FlowTimes>
     /// One a connection: what is out in the NIC.
     let offered: UnsafeMutablePointer<OfferedFlow>
     let busy: UnsafeMutablePointer<UInt32>
@@ -119,6 +120,9 @@ public struct SlowPath: ~Copyable {
         inPlace = PacketBuffer(start: UnsafeMutableRawPointer(walk), length: 0)
         random = SplitMix64(seed: settings.seed)
         cookies = SYNCookies(seed: settings.seed)
+        flowTimes = .allocate(capacity: 1)
+        flowTimes.initialize(to: FlowTimes(flows: self.flows, handles: handles))
+        self.tracker.pointee.lastUse = FlowTimes.lastUse(flowTimes)
         let blank = transits + 1
         prepare(&blank.pointee.context, records: true)
         conntrackObjects.load(ruleset, into: self.tracker)
@@ -130,6 +134,7 @@ public struct SlowPath: ~Copyable {
         tracker.deallocate()
         flows.deinitialize(count: 1)
         flows.deallocate()
+        flowTimes.deallocate()
         handles.deallocate()
         obstacles.deallocate()
         offered.deallocate()

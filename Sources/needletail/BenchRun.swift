@@ -73,10 +73,14 @@ struct BenchRun {
         let traffic = BenchTraffic(
             isIPv6: options.ipv6, isTCP: options.tcp, isStrict: !options.liberal, isMix: options.imix, translates: options.nat, routerAddresses: ports.map(\.hardwareAddress))
         let now = Clock.nanoseconds
+        // Each worker has so many connections, the last one the rest as well.
+        let share = max(1, options.flows / options.workers)
         for connection in 0..<UInt32(options.flows) {
             if let base = connections.base { (base + Int(connection) * connections.stride).storeBytes(of: BenchTraffic.window, as: TCPWindowPair.self) }
             for isReply in [false, true] {
-                guard cache.insert(traffic.description(connection: connection, isReply: isReply), now: now) != nil else {
+                var flow = traffic.description(connection: connection, isReply: isReply)
+                flow.owner = FlowOwner(worker: min(Int(connection) / share, options.workers - 1))
+                guard cache.insert(flow, now: now) != nil else {
                     throw DPDKError(.machine, "the flow cache refused flow \(connection) of \(options.flows): \(cache.statistics)")
                 }
             }
@@ -91,7 +95,6 @@ struct BenchRun {
         let lcores = UnsafeMutablePointer<BenchLcore>.allocate(capacity: options.workers)
         var sources: [UnsafeMutablePointer<nt_flow_source>] = []
         var callbacks: [(EthernetPort, EthernetPort.ReceiveCallback)] = []
-        let share = options.flows / options.workers
         let loops = BenchLoop.allCases.count
         for number in 0..<options.workers {
             let count = number == options.workers - 1 ? options.flows - share * number : share
@@ -113,6 +116,7 @@ struct BenchRun {
             (workers + number).initialize(to: Worker(
                 configuration: workerConfiguration, reader: cache.reader, rings: ringMemory[number].handle, quiescence: quiescence.handle))
             setUp(&twins[number], layout, connections, ports, queue: number)
+            twins[number].owner = FlowOwner(worker: number).word
             (lcores + number).initialize(to: BenchLcore(
                 worker: workers + number, twin: twins + number, sources: (sources[number * 2], sources[number * 2 + 1]), portA: ports[0].id,
                 portB: ports[1].id, queue: UInt16(number), windows: options.windows,

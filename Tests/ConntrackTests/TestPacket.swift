@@ -99,6 +99,8 @@ final class TestTracker {
     func release(_ tracking: Tracking) { tracker.release(tracking) }
     func remove(_ index: UInt32) { tracker.remove(index) }
     func removeAll() { tracker.removeAll() }
+    func forEachDue(now: Timestamp, budget: Int, _ body: (UInt32) -> Void) { tracker.forEachDue(now: now, budget: budget, body) }
+    func setLastUse(_ lastUse: ConnectionLastUse) { tracker.lastUse = lastUse }
     @discardableResult func expire(now: Timestamp, budget: Int) -> Int { tracker.expire(now: now, budget: budget) }
     func takeRetired() -> UInt32? { tracker.takeRetired() }
     func reclaim() { tracker.reclaim(upTo: tracker.limboMark) }

@@ -41,6 +41,43 @@ import Wire
         #expect(tracker.count == 0)
     }
 
+    @Test func dueConnectionsAreNamedBeforeTheyEnd() {
+        let tracker = TestTracker(seed: 1)
+        for port in 0..<20 as Range<UInt16> { _ = tracker.pass(.udp(client, port, server, 2), now: 0) }
+        func due(_ now: UInt64, _ budget: Int) -> [UInt32] {
+            var named: [UInt32] = []
+            tracker.forEachDue(now: now, budget: budget) { named.append($0) }
+            return named
+        }
+        #expect(due(29 * second, 100).isEmpty && due(30 * second, 0).isEmpty && due(30 * second, -1).isEmpty)
+        // Exactly those that `expire` with the same arguments gives up, from where its sweep stands, around the end as well.
+        for budget in [7, 7, 100] {
+            let named = Set(due(30 * second, budget))
+            let ended = tracker.expire(now: 30 * second, budget: budget)
+            #expect(named.count == min(budget, 20) && ended == named.count || budget == 100 && named.count == 6 && ended == 6)
+            var retired: Set<UInt32> = []
+            while let index = tracker.takeRetired() { retired.insert(index) }
+            #expect(retired == named)
+        }
+        #expect(tracker.count == 0)
+    }
+
+    @Test func whatPassedByTheSlowPathKeepsAConnection() {
+        let tracker = TestTracker(seed: 1)
+        let index = tracker.pass(.udp(client, 1, server, 2), now: 0).connection
+        #expect(tracker.pass(.udp(server, 2, client, 1), now: second).state == .established)
+        let seen = UnsafeMutablePointer<UInt64>.allocate(capacity: 1)
+        defer { seen.deallocate() }
+        seen.initialize(to: 25 * second)
+        tracker.setLastUse(ConnectionLastUse(userData: UnsafeMutableRawPointer(seen)) { user, _, _ in user.load(as: UInt64.self) })
+        // Due at 31 s, but for what came at 25 s, which nobody has noted.
+        let later = tracker.pass(.udp(server, 2, client, 1), now: 50 * second)
+        #expect(later.state == .established && later.connection == index)
+        // Nothing came since: it ends.
+        #expect(tracker.pass(.udp(server, 2, client, 1), now: 400 * second).state == .new)
+        #expect(tracker.takeRetired() == index)
+    }
+
     @Test func aForgottenUnconfirmedConnectionIsSweptAway() {
         let tracker = TestTracker(seed: 1)
         let test = TestPacket.udp(client, 1, server, 2)

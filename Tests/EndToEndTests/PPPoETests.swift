@@ -52,7 +52,10 @@ import Testing
         try Capture.write(Array(repeating: out.frame, count: 20), to: scratch.path("a.pcap"))
         // A stranger's session, then another session, then answers.
         var frames = [Self.inSession(foreign), Self.inSession(answer, number: 18)]
-        for place in 0 ..< 18 { frames.append(Self.inSession(answer, slack: place % 3)) }
+        for place in 0 ..< 18 {
+            frames.append(Self.inSession(answer, slack: place % 3))
+            if place == 12 { frames.append(Self.inSession(foreign)) }
+        }
         try Capture.write(frames, to: scratch.path("b.pcap"))
         let outcome = try Binary.run("replay", "--config", "a.toml", "--out", "out", "--in", "a=a.pcap", "--in", "b=b.pcap", "--json", in: scratch.url)
         #expect(outcome.exitCode == 0, "\(outcome.error)")
@@ -67,7 +70,7 @@ import Testing
         #expect(try Capture.read(scratch.path("out/a.pcap")) == Array(repeating: back.frame, count: 18))
 
         let summary = try #require(try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
-        #expect(summary["drops"] as? [String: Int] == ["pppoe_unknown_session": 2])
+        #expect(summary["drops"] as? [String: Int] == ["pppoe_unknown_session": 3])
         let cache = try #require(summary["flowCache"] as? [String: Any])
         #expect(try #require(cache["softwareHits"] as? Int) > 20)
         let counters = try #require(summary["counters"] as? [[String: Any]])

@@ -64,12 +64,20 @@ final class CacheFixture {
     var reader: FlowCacheReader { cache.reader }
     var statistics: FlowCacheStatistics { cache.statistics }
     @discardableResult func insert(_ flow: FlowDescription, now: Timestamp = 0) -> FlowHandle? { cache.insert(flow, now: now) }
+    /// For a packet of `worker`, as the slow path does it; nil if nothing was published.
+    @discardableResult func publish(_ flow: FlowDescription, worker: Int, last: FlowHandle? = nil, now: Timestamp) -> (FlowClaim, FlowHandle?) {
+        var flow = flow
+        flow.owner = FlowOwner(worker: worker)
+        let claim = cache.claim(&flow, last: last, now: now)
+        return (claim, claim == .granted ? cache.insert(flow, now: now) : nil)
+    }
     @discardableResult func remove(_ handle: FlowHandle) -> Bool { cache.remove(handle) }
     func lookup(_ key: FlowKey) -> FlowHandle? { cache.lookup(key) }
     func inspect(_ handle: FlowHandle, now: Timestamp = 0) -> FlowRecord? { cache.inspect(handle, now: now) }
     func inspect(_ key: FlowKey, now: Timestamp = 0) -> FlowRecord? { cache.lookup(key).flatMap { cache.inspect($0, now: now) } }
     func isLive(_ handle: FlowHandle) -> Bool { cache.isLive(handle) }
     func invalidateAll() { cache.invalidateAll() }
+    func watch(ports: UInt64) { cache.watch(ports: ports) }
     var generation: UInt32 { cache.generation }
     func beginGracePeriod() -> Bool { cache.beginGracePeriod() }
     func endGracePeriod(now: Timestamp = 0, _ body: (FlowRecord) -> Void = { _ in }) { cache.endGracePeriod(now: now, body) }

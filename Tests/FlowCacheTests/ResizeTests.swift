@@ -13,6 +13,20 @@ import Wire
         return true
     }
 
+    @Test func watchedPortsAndTablesAreApart() {
+        let fixture = CacheFixture(ipv4: 24, maximum: 1000)
+        fixture.insert(.plain(key(1)))
+        for (round, capacity) in [48, 96, 192, 384].enumerated() {
+            let ports: UInt64 = round % 2 == 0 ? 0b101 : .max
+            fixture.watch(ports: ports)
+            fixture.beginResize(FlowResize(isIPv6: false, capacity: capacity, isGrowth: true))
+            fixture.finishResize()
+            for port in 0 ..< 4 as Range<UInt16> { #expect(fixture.reader.watches(port) == (ports >> UInt64(port) & 1 == 1)) }
+            fixture.watch(ports: ~ports)
+            #expect(fixture.reader.find(PackedFlowKey(key(1))) != nil && fixture.reader.find(PackedFlowKey(key(2))) == nil)
+        }
+    }
+
     @Test func grownAndShrunkAsConfigured() {
         let fixture = CacheFixture(ipv4: 100, ipv6: 100, maximum: 1000)
         var sizes: [Int] = []

@@ -35,6 +35,7 @@ struct nt_twin_burst {
 struct nt_twin {
 	struct nt_twin_table tables[2];     // IPv4, IPv6
 	uint64_t seeds[8];
+	uint64_t owner;              // what this worker's own entries have in their tuples
 	const uint8_t *actions;
 	const uint32_t *generation;
 	uint8_t *connections;

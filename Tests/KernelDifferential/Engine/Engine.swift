@@ -35,11 +35,15 @@ struct Engine: ~Copyable {
     private var miss = ""
     /// Hits so far whose checksums the NIC had verified.
     private(set) var plainHits = 0
+    /// What happens to the cache while it works and must not show.
+    private var upkeep: Upkeep
     private static let interfaces = [Interface(name: "r0", index: 2), Interface(name: "r1", index: 3)]
     private static let headroom = 256
 
     init(ruleset: RulesetValue, cachesFlows: Bool, mutation: Mutation, seed: UInt64) throws {
-        let layout = FlowCacheConfiguration(ipv4Capacity: 1024, ipv6Capacity: 1024, seed: seed)
+        upkeep = Upkeep(seed: seed &+ UInt64(truncatingIfNeeded: ruleset.tables.count))
+        let layout = FlowCacheConfiguration(
+            ipv4Capacity: upkeep.resizes ? 4 : 1024, ipv6Capacity: upkeep.resizes ? 4 : 1024, seed: seed, ipv4Maximum: 1024, ipv6Maximum: 1024)
         cacheMemory = .allocate(byteCount: FlowCache.memoryRequired(layout), alignment: 128)
         var tracking = TrackerConfiguration()
         tracking.maximumConnections = 1024
@@ -67,6 +71,8 @@ struct Engine: ~Copyable {
         frames += 1
         var sent: [(port: Int, frame: [UInt8])] = []
         if advance >= 1_000_000_000 { tick(&sent) }
+        upkeep.next()
+        if path.settings.cachesFlows, mutation == .none { upkeep.run(&path, now: now) }
         let start = buffer + Self.headroom
         frame.withUnsafeBytes { if let base = $0.baseAddress { start.copyMemory(from: base, byteCount: $0.count) } }
         if let hit = forward(start, frame.count, port) {
@@ -79,7 +85,7 @@ struct Engine: ~Copyable {
         disposition = "\(outcome.disposition) \(miss)"
         takeOutbox(&sent)
         if outcome.sendsInPlace { sent.append((Int(outcome.port), [UInt8](UnsafeRawBufferPointer(start: path.inPlace.start, count: path.inPlace.length)))) }
-        if outcome.publishes { path.commitPublication(now: now) }
+        if outcome.publishes { path.commitPublication(worker: upkeep.worker, now: now) }
         return sent
     }
 
@@ -121,15 +127,16 @@ struct Engine: ~Copyable {
         if mutation == .wrongGuard { loosen(&judged) }
         let connections = ConnectionRecords(base: path.tracker.pointee.poolBase, stride: ConnectionTracker.stride)
         let generation = reader.currentGeneration()
+        let owner = FlowOwner.reader(worker: upkeep.worker)
         // Every other frame comes as from a NIC that verifies checksums: what it found right takes the worker's short way.
         let verified = frames % 2 == 0 ? verifiedByNIC(start, length) : VerifiedChecksums(network: false, transport: false)
         if mutation == .none, verified.network, verified.transport,
-           let plain = FlowProbe.acceptPlain(probe, isIPv6: isIPv6, actions: reader.actions, generation: generation, connections: connections) {
+           let plain = FlowProbe.acceptPlain(probe, isIPv6: isIPv6, actions: reader.actions, generation: generation, connections: connections, owner: owner) {
             FlowProbe.rewritePlain(probe, isIPv6: isIPv6, action: plain, tick: FlowCache.tick(now))
             plainHits += 1
             return (Int(plain.pointee.outputPort), [UInt8](UnsafeRawBufferPointer(start: probe.pointee.frame, count: probe.pointee.frameLength)))
         }
-        let refusal = FlowProbe.judge(probe, isIPv6: isIPv6, action: &judged, generation: generation, verified: verified, connections: connections)
+        let refusal = FlowProbe.judge(probe, isIPv6: isIPv6, action: &judged, generation: generation, verified: verified, connections: connections, owner: owner)
         miss = "guard \(refusal)"
         guard refusal == .none else { return nil }
         FlowProbe.rewrite(probe, isIPv6: isIPv6, action: action)
