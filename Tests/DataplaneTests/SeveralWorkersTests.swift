@@ -120,7 +120,9 @@ extension WorkerSuite {
         let hits = statistics.reduce(0) { $0 + $1.value(.hits) }
         #expect(sent + slow + dropped(.transmitFailed) + dropped(.puntRingFull) == injected && injected > 1000)
         #expect(credited == hits && UInt64(sent + dropped(.transmitFailed)) == hits && creditedBytes == hits * 32)
-        #expect(statistics.allSatisfy { $0.value(.hits) > 100 } && statistics.contains { $0.value(guard: .worker) > 0 } && changes > hosts.count)
+        #expect(statistics.allSatisfy { $0.value(.hits) > 100 } && changes >= hosts.count)
+        // Flows that both workers get from the start may be shared before either has met the other's entry.
+        #expect(spread == 2 || statistics.contains { $0.value(guard: .worker) > 0 })
         for ring in inputs + outputs { ring.close() }
         firstRings.drainAndFree()
         secondRings.drainAndFree()
