@@ -22,7 +22,7 @@ import Wire
     var savedAddress = IPAddress(ipv4: 0)
     var savedPort: UInt16 = 0
     /// The source port has to be the tuple's as well.
-    var checksSourcePort = false
+    public internal(set) var checksSourcePort = false
     /// What it is for, as its helper counts: each purpose has a limit of its own.
     var purpose: UInt8 = 0
     /// Stays when a connection has fulfilled it, and gives that one its master's helper.
@@ -132,6 +132,12 @@ struct ExpectationTable: ~Copyable {
         return false
     }
 
+    /// Every expectation that still holds, in no order.
+    func forEach(now: Timestamp, _ body: (Expectation) -> Void) {
+        guard count != 0 else { return }
+        for slot in 0..<ExpectationTable.capacity where pool[slot].isUsed && pool[slot].deadline > now { body(pool[slot]) }
+    }
+
     /// The first of a master's expectations of which `isWanted` says so.
     func first(of master: UInt32, where isWanted: (Expectation) -> Bool) -> Expectation? {
         for slot in 0..<ExpectationTable.capacity where pool[slot].isUsed && pool[slot].master == master && isWanted(pool[slot]) { return pool[slot] }
@@ -207,4 +213,9 @@ struct ExpectationTable: ~Copyable {
         pool[Int(slot)].isUsed = false
         count -= 1
     }
+}
+
+extension ConnectionTracker {
+    /// Every expectation that still holds, in no order. For the control plane and tests: linear in the table's size.
+    public func forEachExpectation(now: Timestamp, _ body: (Expectation) -> Void) { expectations.forEach(now: now, body) }
 }

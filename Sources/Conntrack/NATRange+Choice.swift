@@ -29,7 +29,7 @@ extension NATRange {
     }
 
     /// `prefix`: the range becomes one address, the old one with its network part exchanged.
-    mutating func mapPrefix(of address: IPAddress) {
+    public mutating func mapPrefix(of address: IPAddress) {
         let hostHigh = minimumAddress.high ^ maximumAddress.high
         let hostLow = minimumAddress.low ^ maximumAddress.low
         let mapped = IPAddress(

@@ -58,9 +58,14 @@ extension ConnectionTracker {
     }
 
     private mutating func rewriteQuoted(_ packet: PacketBuffer, _ family: AddressFamily, offset: Int, end: Int, _ target: ConnectionTuple, _ manipulation: NATManipulation) -> Bool {
-        guard let quoted = QuotedHeader.read(packet, family, offset: offset, end: end) else { return false }
+        if let quoted = QuotedHeader.read(packet, family, offset: offset, end: end) {
+            return rewrite(
+                packet, family, networkOffset: offset, transportOffset: quoted.transportOffset, end: end, protocol: target.transportProtocol, target, manipulation)
+        }
+        // Where no transport header is found, Linux translates the address alone, in IPv6 only (a rule may have changed the quoted header).
+        guard family == .ipv6, offset + 40 <= end else { return false }
         return rewrite(
-            packet, family, networkOffset: offset, transportOffset: quoted.transportOffset, end: end, protocol: target.transportProtocol, target, manipulation)
+            packet, family, networkOffset: offset, transportOffset: end, end: end, protocol: IPProtocol.noNextHeader, target, manipulation)
     }
 
     /// One address and one port of one IP packet, checksums included.

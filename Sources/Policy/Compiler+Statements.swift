@@ -96,7 +96,7 @@ extension Compiler {
             lasts.append(state)
             return (.last, UInt32(lasts.count - 1))
         case .connectionLimit(let count, let isOver):
-            connectionLimits.append(ConnectionLimitState(limit: count, inverted: isOver, room: UInt32(min(UInt64(count) + 1, UInt64(ConnectionLimitState.capacity)))))
+            connectionLimits.append(ConnectionLimitState(limit: count, inverted: isOver, room: UInt32(min(UInt64(count) + 64, UInt64(ConnectionLimitState.capacity)))))
             return (.connectionLimit, UInt32(connectionLimits.count - 1))
         default: return nil
         }

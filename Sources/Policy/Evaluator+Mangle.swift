@@ -70,6 +70,7 @@ extension Program {
         context.mangled = true
         var parsed = context.parsed
         // `layer` stays as it is: Linux looks at the headers once for each chain.
+        let wasVerified = context.parsed.flags.contains(.hasVerifiedChecksum)
         switch PacketParser.parse(context.packet, into: &parsed, ipv4ChecksumIsGood: true) {
         case .none: context.parsed = parsed
         case .martianSource, .martianDestination:
@@ -79,6 +80,7 @@ extension Program {
             context.parsed.destinationAddress = context.packet.loadAddress(.ipv6, network + 24)
         default: break
         }
+        if wasVerified { context.parsed.flags.insert(.hasVerifiedChecksum) }
     }
 
     /// a = source register, value = option kind, x = offset in the option, length = 2 or 4. Never adds an option, never

@@ -45,8 +45,9 @@ extension Program {
             guard let record = interface(key == .inputName ? context.input : context.output) else { return name(0, 0) }
             return name(record.pointee.nameHigh, record.pointee.nameLow)
         case .inputType, .outputType:
-            // At egress the type of the interface that the frame leaves by, whichever was asked for.
-            guard let record = interface(key == .inputType && context.hook != .egress ? context.input : context.output) else { return false }
+            // From postrouting on the packet is the outgoing interface's (skb->dev), whichever was asked for.
+            let isArriving = key == .inputType && context.hook != .egress && context.hook != .postrouting
+            guard let record = interface(isArriving ? context.input : context.output) else { return false }
             return number(UInt64(record.pointee.hardwareType))
         case .inputGroup, .outputGroup:
             guard let record = interface(key == .inputGroup ? context.input : context.output) else { return false }

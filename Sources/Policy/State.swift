@@ -88,26 +88,35 @@ public struct ConnectionLimitState {
     var limit: UInt32 = 0
     var inverted = false
     var count: UInt32 = 0
-    /// Room of `list`: `limit + 1` at most, since more than that need not be told apart.
+    /// Stands in `list` for a packet that had no connection.
+    private static var stranger: UInt64 { UInt64.max }
+    /// Room of `list`: more than `limit`, since connections beyond it that were let go on count, too, once others have died.
     var room: UInt32 = 0
     var list: UnsafeMutablePointer<UInt64>?
 
-    /// True if the statement lets the rule go on; `identifier` 0: a packet without connection, counted but not remembered.
+    /// True if the statement lets the rule go on; `identifier` 0: a packet without connection, counted until the next visit
+    /// that comes by its place. As in Linux, a visit ends at the packet's own connection and drops nine dead ones at most.
     mutating func passes(_ identifier: UInt64, _ lookups: PolicyLookups) -> Bool {
         guard let list else { return (0 > limit) == inverted }
+        let own = identifier == 0 ? ConnectionLimitState.stranger : identifier
         var kept: UInt32 = 0
+        var index: UInt32 = 0
         var known = false
-        for index in 0 ..< count {
+        while index < count {
             let entry = list[Int(index)]
-            if entry == identifier { known = true } else if let isAlive = lookups.isConnectionAlive, !isAlive(lookups.userData, entry) { continue }
+            if entry == own, identifier != 0 { known = true }
+            if known || index &- kept > 8 { break }
+            index &+= 1
+            if entry == ConnectionLimitState.stranger { continue }
+            if let isAlive = lookups.isConnectionAlive, !isAlive(lookups.userData, entry) { continue }
             list[Int(kept)] = entry
             kept &+= 1
         }
-        count = kept
-        if !known, identifier == 0 { return (count &+ 1 > limit) == inverted }
+        if kept != index { (list + Int(kept)).update(from: list + Int(index), count: Int(count &- index)) }
+        count = kept &+ (count &- index)
         if !known {
             if count < room {
-                list[Int(count)] = identifier
+                list[Int(count)] = own
                 count &+= 1
             } else {
                 return inverted

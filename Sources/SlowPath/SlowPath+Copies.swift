@@ -84,6 +84,8 @@ extension SlowPath {
         }
         let result = router.route(to: request.address, ingress: cause.ingress)
         apply(result, &copy)
+        // Whom the rule named is asked for, not the packet's destination.
+        copy.isOnLink = false
         if request.device != PacketContext.noInterface { copy.egress = request.device }
         guard router.interfaces[copy.egress].exists else { return statistics.count(.portDown) }
         if result.kind != .unicast { copy.nextHop = request.address }

@@ -1,6 +1,7 @@
 // Packets of the router itself, on their way out: routed, through the output and postrouting hooks, to the link.
 //
-// Invariant: an own packet never causes another one (`depth`), so that one frame from the wire has a bounded echo.
+// Invariant: an own packet causes another one at most once, where a rule refuses it (`depth`), so that one frame from the
+// wire has a bounded echo.
 import Conntrack
 import Policy
 import Routing
@@ -12,7 +13,8 @@ extension SlowPath {
     /// error about a passing packet before it knows the error's source: `isSourceOpen`. `beginsSynproxy`: the connection that it
     /// begins is synproxy's.
     mutating func sendOwn(_ packet: PacketBuffer, _ cause: borrowing Transit, attached: Tracking = .unseen, isSourceOpen: Bool = false, beginsSynproxy: Bool = false) {
-        guard depth == 0 else { return }
+        // Only what rules refuse of our own at the output hook is answered, and ICMP never: Linux's socket for it is busy then.
+        if depth > 0 { guard depth == 1, cause.isOwn, !isICMP(cause) else { return } }
         depth += 1
         defer { depth -= 1 }
         var own = Transit(packet: packet, ingress: Transit.noPort, now: cause.context.now, isInPlace: false)
@@ -23,6 +25,10 @@ extension SlowPath {
         finish(disposition, &own)
     }
 
+    private func isICMP(_ transit: borrowing Transit) -> Bool {
+        transit.context.parsed.transportProtocol == (transit.context.parsed.family == .ipv4 ? IPProtocol.icmp : IPProtocol.icmpv6)
+    }
+
     private mutating func sendOwn(_ own: inout Transit, near port: PortIndex, attached: Tracking, isSourceOpen: Bool) -> Disposition {
         let defect = PacketParser.parse(own.packet, into: &own.context.parsed)
         guard defect == .none else { return .dropped(defect) }
@@ -31,10 +37,9 @@ extension SlowPath {
         // Rules may ask how much the connection carried, workers' packets included.
         if attached.hasConnection { creditFlows(of: attached.connection, now: own.now) }
         refreshView(&own)
-        let destination = own.parsed.destinationAddress
         if let ended = runHook(.output, &own) { return ended }
         // A chain of type route that changed what routing asks, or NAT (ip_route_me_harder).
-        if own.wantsRoute || own.parsed.destinationAddress != destination {
+        if own.wantsRoute {
             guard routeOwn(&own, near: port, isSourceOpen: false) else { return .dropped(.noRoute) }
         }
         return postroute(&own)
@@ -62,8 +67,12 @@ extension SlowPath {
     mutating func reject(_ transit: borrowing Transit) {
         let parsed = transit.context.parsed, packet = transit.context.packet, request = transit.context.reject
         guard let upper = UpperLayer(packet, parsed) else { return }
+        if !transit.isInPlace { outbox.protect(packet) }
         if request.kind == .tcpReset {
-            guard isChecksumUsable(transit), TCPReset.mayAnswer(packet, parsed, upper, isLinkBroadcast: isBroadcast(parsed.destinationAddress)),
+            // Linux forgets on the way to the forward hook that the checksum was verified (skb_forward_csum), and asks again for a reset only.
+            var judged = parsed
+            if transit.context.hook == .forward { judged.flags.remove(.hasVerifiedChecksum) }
+            guard isChecksumUsable(transit), TCPReset.mayAnswer(packet, judged, upper, isLinkBroadcast: isBroadcast(parsed.destinationAddress)),
                   var room = outbox.reserve(TCPReset.maximumLength) else { return }
             room.length = TCPReset.build(into: room, answering: packet, parsed, upper, style: .reject, link: answerLink(transit))
             guard room.length > 0 else { return }
@@ -73,10 +82,11 @@ extension SlowPath {
             }
             sendOwn(room, transit, attached: attachment(transit.tracking))
         } else {
-            if !protectsItself(upper, packet) {
+            if !protectsItself(upper, packet), !parsed.flags.contains(.hasVerifiedChecksum) {
                 let isRight = transit.options.isStale ? isChecksumUsable(transit) : upper.hasRightChecksum(packet, parsed)
                 guard isRight else { return }
             }
+            quoteUnfinished(transit)
             // Before routing, Linux gives the packet the route back to its sender, and so no longer knows that it is for the router.
             sendError(ICMPError(type: request.type, code: request.code), about: transit, isUnrouted: transit.context.hook == .prerouting)
         }
@@ -100,6 +110,15 @@ extension SlowPath {
         case IPProtocol.tcp, IPProtocol.udp, IPProtocol.icmp: return transit.tracking.hasConnection
         default: return false
         }
+    }
+
+    /// An IPv4 reset of our own is refused before Linux has completed its checksum: the error quotes the pseudo header's sum.
+    private func quoteUnfinished(_ transit: borrowing Transit) {
+        let parsed = transit.context.parsed
+        guard transit.isOwn, parsed.family == .ipv4, parsed.transportProtocol == IPProtocol.tcp, parsed.transportLength >= 20 else { return }
+        let sum = Checksum.pseudoHeader(
+            source: parsed.sourceAddress, destination: parsed.destinationAddress, transportProtocol: IPProtocol.tcp, length: parsed.transportLength)
+        transit.context.packet.store16(Checksum.fold(sum), at: Int(parsed.transportOffset) + 16)
     }
 
     /// What an answer to a packet is to the packet's connection: related, the other way (nf_conntrack_attach).

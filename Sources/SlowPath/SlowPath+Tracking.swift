@@ -22,6 +22,10 @@ extension SlowPath {
         if transit.beginsSynproxy, transit.tracking.hasConnection, transit.tracking.state == .new, !tracker.pointee.beginSynproxy(transit.tracking.connection) {
             return .dropped(.connectionTableFull)
         }
+        // A packet that got its connection was verified; any other had it done for nothing but this.
+        if !transit.isOwn, transit.tracking.hasConnection && tracker.pointee.configuration.verifiesChecksums || Checksum.verifyTransport(transit.packet, transit.parsed) {
+            transit.parsed.flags.insert(.hasVerifiedChecksum)
+        }
         refreshView(&transit)
         // A FIN, RST or SYN took the connection out of ESTABLISHED: its cached directions end here.
         if transit.tracking.hasConnection { withdrawIfClosing(transit.tracking.connection) }
@@ -100,11 +104,19 @@ extension SlowPath {
     /// The NAT hook: a first packet asks the nat chains, then every packet is translated as its connection says.
     mutating func translate(_ hook: Hook, _ transit: inout Transit) -> Disposition? {
         guard transit.tracking.hasConnection else { return nil }
+        // Linux verifies here an error that it made itself, in case a rule changed it; one that arrived was verified by conntrack.
+        if hook == .output, transit.tracking.isRelatedError, !Checksum.verifyTransport(transit.packet, transit.parsed) { return .dropped(.natExhausted) }
         let manipulation: NATManipulation = hook == .prerouting || hook == .output ? .destination : .source
         if hook == .postrouting, tracker.pointee.masqueradeMoved(transit.tracking, to: UInt32(transit.egress) + 1) { return .dropped(.natClash) }
         if tracker.pointee.needsNATBinding(transit.tracking, manipulation), let ended = bind(hook, manipulation, &transit) { return ended }
         guard tracker.pointee.translate(transit.packet, &transit.context.parsed, transit.tracking, manipulation) else { return .dropped(.natExhausted) }
         refreshBinding(&transit)
+        if hook == .output {
+            let connection = tracker.pointee.connection(transit.tracking.connection), isReply = transit.tracking.direction == .reply
+            let there = isReply ? connection.pointee.reply.destination : connection.pointee.original.destination
+            let answering = isReply ? connection.pointee.original.source : connection.pointee.reply.source
+            if there != answering { transit.wantsRoute = true }
+        }
         return nil
     }
 
@@ -165,7 +177,8 @@ extension SlowPath {
         if request.flags.contains(.random) { range.flags.insert(.random) }
         if request.flags.contains(.fullyRandom) { range.flags.insert(.fullyRandom) }
         if request.flags.contains(.persistent) { range.flags.insert(.persistent) }
-        if request.flags.contains(.prefix) { range.flags.insert(.prefix) }
+        // Of the packet as it stands, which a rule may have changed (nft_nat_setup_netmap).
+        if request.flags.contains(.prefix) { range.mapPrefix(of: request.kind == .source ? transit.parsed.sourceAddress : transit.parsed.destinationAddress) }
         return range
     }
 

@@ -51,7 +51,7 @@ extension Checksum {
 
     @inlinable
     static func verify(_ packet: PacketBuffer, _ parsed: ParsedPacket, isTracked: Bool) -> Bool {
-        guard !parsed.flags.contains(.isFragment) else { return true }
+        guard parsed.flags.isDisjoint(with: [.isFragment, .hasVerifiedChecksum]) else { return true }
         guard let field = transportField(parsed.transportProtocol) else { return true }
         guard parsed.flags.contains(.hasTransport) else { return !parsed.flags.contains(.transportMalformed) }
         let stored = packet.load16(Int(parsed.transportOffset) + field)

@@ -71,6 +71,9 @@ public enum TCPFlags {
         public static var hasPorts: Flags { Flags(rawValue: 64) }
         /// The transport header is cut short or its own length fields contradict the packet.
         public static var transportMalformed: Flags { Flags(rawValue: 128) }
+        /// Connection tracking has found the transport checksum right. As in Linux (CHECKSUM_COMPLETE) it then counts as right,
+        /// whatever rules do to the packet. The parser never sets it.
+        public static var hasVerifiedChecksum: Flags { Flags(rawValue: 256) }
     }
 
     /// EtherType behind the last VLAN tag; the length field of an 802.3 frame as it stands.

@@ -49,9 +49,11 @@ class Needletail:
     def listing(self):
         return "\n".join(self.ask("list"))
 
-    def connections(self, everything=False):
-        lines = [line for line in self.ask("connections") if line]
-        return sorted(lines if everything else [re.sub(r" labels=.*", "", line) for line in lines])
+    def connections(self):
+        return sorted(line for line in self.ask("connections") if line)
+
+    def expectations(self):
+        return sorted(line for line in self.ask("expectations") if line)
 
     def hits(self):
         return tuple(int(word) for word in self.ask("hits")[0].split())

@@ -38,19 +38,21 @@ def matches(r, l3, hosts, family, hook):
         result += ["ip ttl vmap { 1 : drop, 63-64 : continue }", "ip checksum != 0", "ip protocol vmap { tcp : continue, udp : accept }", "ip length 20-60", "icmp code 0",
                    "icmp sequence > 3", "icmp mtu 1300", "icmp type . icmp code { echo-request . 0, destination-unreachable . 3 }", "ip protocol { 47, 132 }", "icmp id 1000-1004",
                    "ip dscp . ip protocol { cs1 . tcp, 0 . udp }", "ip protocol . ip daddr { tcp . 10.0.2.2, udp . 10.0.2.2 }"]
-        if family == "ip":
+        if True:
             result += ["ip option rr exists", "ip option ra missing", "ip option lsrr exists"]
     else:
         result += ["icmpv6 code 0", "icmpv6 mtu 1300", "icmpv6 sequence > 3", "ip6 hoplimit vmap { 1 : drop, 63-64 : continue }", "ip6 version 6"]
-        if family == "ip6":
+        if True:
             result += ["exthdr frag exists", "frag more-fragments 1", "exthdr hbh exists", "dst nexthdr 6", "exthdr frag missing", "rt type 0", "mh type 1", "frag frag-off 0"]
     if family == "netdev":
-        return result + (["ether saddr 02:00:00:00:0a:02", "ether type ip"] if hook == "ingress" else [])
+        return result + (["ether saddr 02:00:00:00:0a:02", "ether type ip", "ether daddr 02:00:00:00:0a:01", "vlan id 5", "ether type vlan"] if hook == "ingress" else [])
+    result += ["ether saddr 02:00:00:00:0a:02", "ether daddr != 02:00:00:00:0b:01", "ether saddr { 02:00:00:00:0a:02, 02:00:00:00:0b:02 }"]
     result += [
         "ct l3proto %s" % pick("ipv4", "ipv6"), "ct status & snat == snat", "ct status dnat,snat", "ct status vmap { confirmed : accept }", "ct %savgpkt > 60" % pick("", "original ", "reply "),
         "ct mark and 3 { 1, 2 }", "ct mark vmap { 0 : continue, 1-3 : accept }", "ct original zone 0", "ct label %d" % pick(1, 100), "ct helper \"ftp\"", "ct expiration > 10s",
         "ct state . ct direction { new . original, established . reply }", "ct direction vmap { original : continue, reply : accept }", "ct state != { new, established }",
         "ct state vmap { established : continue, related : accept, invalid : drop }", "%s saddr . ct mark { %s . 0 }" % (l3, host), "ct protocol { tcp, udp }", "ct protocol != tcp",
+        "%s daddr . tcp dport vmap @routes" % r.ip, "%s daddr . udp dport vmap @routes" % r.ip, "%s saddr @brief" % r.ip, "%s daddr @brief" % r.ip, "%s saddr . %s daddr @pairtime" % (r.ip, r.ip),
         "ct protocol tcp ct original proto-dst %d" % port, "ct protocol tcp ct reply proto-src 80",
     ]
     if hook in ("prerouting", "input", "forward"):
@@ -71,17 +73,19 @@ def statements(r, l3, hosts, family, hook):
         "meta mark set jhash %s daddr mod 5 seed 3" % l3, "add @lims { %s saddr limit rate 1/day burst %d packets }" % (r.ip, pick(1, 3)), "add @tallies { %s %s counter }" % (r.ip, pick("saddr", "daddr")),
         "update @tallies { %s saddr counter }" % r.ip, "add @dmap { %s saddr : meta mark }" % r.ip, "update @dmap { %s daddr timeout 5m : 0x1 }" % r.ip, "meta mark set %s saddr map @dmap" % r.ip,
         "meter m%d { %s saddr . tcp dport counter }" % (r.fresh(), r.ip), "meter m%d { %s daddr limit rate over 1/day burst 2 packets }" % (r.fresh(), r.ip),
-        "tcp window set 100", "reset tcp option %s" % pick("sack-perm", "window", "maxseg"), "tcp urgptr set 3", # Not "@th,0,16 set 1005": of an own ICMPv6 error Linux's NAT verifies the checksum, which that breaks.
-
+        "tcp window set 100", "reset tcp option %s" % pick("sack-perm", "window", "maxseg"), "tcp urgptr set 3", "@th,0,16 set 1005",
+        "add @brief { %s saddr }" % r.ip, "update @brief { %s daddr timeout 1s }" % r.ip, "add @brief { %s saddr timeout 2s counter }" % r.ip, "update @pairtime { %s saddr . %s daddr timeout 1m }" % (r.ip, r.ip),
+        "limit rate 1/second burst %d packets" % pick(1, 2), "limit rate over 1/second burst 1 packets",
     ]
     if l3 == "ip":
-        result += ["ip id set 7"]
+        result += ["ip id set 7", "ip ttl set ip ttl map { 63 : 40, 64 : 41 }", "ip saddr set %s" % pick("10.0.1.3", "192.0.2.77"), "ip daddr set %s" % pick("10.0.2.2", "10.0.2.3")]
     else:
-        result += ["ip6 flowlabel set 5"]
+        result += ["ip6 flowlabel set 5", "ip6 saddr set fd00:1::3", "ip6 daddr set fd00:2::3"]
     if r.chance(30):
         result += ["tcp dport set 8080", "udp sport set 53", "udp dport set 53", "tcp sport set tcp sport map { 1000 : 80, 1001 : 22 }",
                    "sctp dport set 443", "icmp id set 9" if l3 == "ip" else "icmpv6 id set 9"]
     if family != "netdev":
+        result += ["ct count %s%d" % (pick("", "over "), pick(1, 2, 3)), "add @crowd { %s saddr %s }" % (r.ip, r.crowd)]
         result += ["ct mark set jhash %s saddr mod 16 seed 0x1 offset 3" % l3, "ct mark set ct mark << 1", "ct mark set meta mark and 1", "ct label set %d" % pick(1, 100), "ct event set new",
                    "ct mark set %s saddr . tcp dport map { %s . 80 : 7 }" % (l3, host), "ct timeout set \"tmo\""]
     return result
@@ -91,8 +95,12 @@ def blocks(r):
     """What the statements name."""
     return [
         ["set lims", ["type %s" % r.address, "flags dynamic", "size 64"]], ["set tallies", ["type %s" % r.address, "flags dynamic", "size %d" % r.pick(2, 64)]],
-        ["map dmap", ["type %s : mark" % r.address, "flags dynamic,timeout", "size 64"]], ["limit lim", ["rate 1/day burst %d packets" % r.pick(1, 3)]],
+        ["map dmap", ["type %s : mark" % r.address, "flags dynamic,timeout", "size 64"]], 
+        ["set brief", ["type %s" % r.address, "flags dynamic,timeout", "timeout %s" % r.pick("1s", "2s", "1m"), "size 64"]], ["set pairtime", ["type %s . %s" % (r.address, r.address), "flags dynamic,timeout", "size 64"]],
+        ["limit lim", ["rate 1/day burst %d packets" % r.pick(1, 3)]],
     ] + ([] if r.family == "netdev" else [
-        ["ct timeout tmo", ["protocol %s" % r.pick("tcp", "udp"), "l3proto %s" % r.ip]],
+        ["ct timeout tmo", ["protocol %s" % r.pick("tcp", "udp"), "l3proto %s" % r.ip] + r.pick([], ["policy = { %s }" % r.pick("established: 100", "unreplied: 20")])],
+        ["set crowd", ["type %s" % r.address, "flags dynamic", "size 64"]],
+        ["map routes", ["type %s . inet_service : verdict" % r.address, "flags interval", "elements = { %s }" % r.vmap_elements()]],
     ])
 

@@ -9,6 +9,9 @@ import re
 import select
 import struct
 import subprocess
+import time
+
+import ctnetlink
 
 CLONE_NEWNET, TUNSETIFF, TAP_NO_PI = 0x40000000, 0x400454CA, 0x1002
 SETTINGS = """ipv4/ip_forward=1 ipv6/conf/all/forwarding=1 ipv4/conf/all/rp_filter=0 ipv4/conf/default/rp_filter=0 ipv4/icmp_ratelimit=0
@@ -58,7 +61,8 @@ class Linux:
                         "addr add 10.0.%d.1/24 dev r%d" % (port + 1, port), "addr add fd00:%d::1/64 dev r%d nodad" % (port + 1, port)]
             for host in (2, 3):
                 mac = "02:00:00:00:%02x:%02x" % (last, host)
-                for where in ("10.0.%d.%d" % (port + 1, host), "fd00:%d::%d" % (port + 1, host)):
+                # The other network's hosts, too: where rules send them, nobody waits for an address to be resolved.
+                for where in ("10.0.1.%d" % host, "10.0.2.%d" % host, "fd00:1::%d" % host, "fd00:2::%d" % host):
                     commands.append("neigh replace %s lladdr %s dev r%d nud permanent" % (where, mac, port))
             for command in commands:
                 run("ip", *command.split())
@@ -95,6 +99,9 @@ class Linux:
         return result.stderr
 
     def send(self, data, port, advance):
+        # Shorter than that, time is not waited for.
+        if advance >= 10_000_000:
+            time.sleep(advance / 1e9)
         try:
             os.write(self.taps[port], data)
         except OSError:
@@ -110,36 +117,17 @@ class Linux:
         return text + re.sub(r"^\tmeter ", "\tset ", run("nft", "list", "meters").stdout, flags=re.M) if "meter " in text else text
 
     def connections(self):
-        lines = []
-        for family in ("ipv4", "ipv6"):
-            for line in run("conntrack", "-L", "-f", family).stdout.splitlines():
-                lines.append(self.normal(line))
-        return sorted(lines)
+        return ctnetlink.connections()
 
-    @staticmethod
-    def normal(line):
-        """A line of conntrack -L in packet-engine's form, without times."""
-        words = line.split()
-        protocol = words[1]
-        state = words[3] if protocol == "6" else "-"
-        sides = [{}, {}]
-        kind = {}
-        for word in words:
-            if "=" in word:
-                key, value = word.split("=", 1)
-                for side in sides:
-                    if key in ("src", "dst", "sport", "dport", "packets", "bytes", "type", "code", "id"):
-                        if key not in side:
-                            side[key] = value
-                            break
-                else:
-                    kind[key] = value
-        def text(s):
-            if "type" in s:
-                s["sport"], s["dport"] = s["id"], str(int(s["type"]) << 8 | int(s["code"]))
-            return " ".join("%s=%s" % (k, s.get(k, "0")) for k in ("src", "dst", "sport", "dport", "packets", "bytes"))
-        known = "A" if "[ASSURED]" in words else "U" if "[UNREPLIED]" in words else "R"
-        return "%s %s %s | %s %s mark=%s zone=%s" % (protocol, state, text(sides[0]), text(sides[1]), known, kind.get("mark", "0"), kind.get("zone", "0"))
+    def expectations(self):
+        return ctnetlink.expectations()
+
+
+UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 0}
+
+
+def seconds(text):
+    return sum(int(count) * UNITS[unit] for count, unit in re.findall(r"(\d+)(ms|[dhms])", text))
 
 
 def state(text):
@@ -156,8 +144,10 @@ def state(text):
         elif line[1] != "\t":
             where[1], number = " ".join(words[:2]), 0
         elif words[0] == "elements":
-            elements = [re.sub(r" (expires|timeout) [0-9a-z]+", "", element).strip() for element in line[line.index("{") + 1:line.rindex("}")].split(",")]
-            result += ["%s: %s" % (" ".join(where), element) for element in sorted(elements)]
+            for element in line[line.index("{") + 1:line.rindex("}")].split(","):
+                left = re.search(r" expires ([0-9a-z]+)", element)
+                text = re.sub(r" (expires|timeout) [0-9a-z]+", "", element).strip()
+                result.append("%s: %s%s" % (" ".join(where), text, " seconds=%d" % seconds(left.group(1)) if left else ""))
         else:
             number += 1
             found = re.findall(r"counter packets \d+ bytes \d+|^\s*packets \d+ bytes \d+|used \d+ \w*bytes", line)

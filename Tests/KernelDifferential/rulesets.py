@@ -7,6 +7,8 @@ NAT (seed 374 chose another one) and `udp length` before a NAT statement (seed 4
 import re
 
 import expressions
+import links
+import nat
 
 HOSTS4 = ["10.0.1.2", "10.0.1.3", "10.0.2.2", "10.0.2.3", "10.0.1.1", "10.0.2.1", "192.0.2.7"]
 HOSTS6 = ["fd00:1::2", "fd00:1::3", "fd00:2::2", "fd00:2::3", "2001:db8::7"]
@@ -37,7 +39,9 @@ class Rulesets:
             family = self.pick("inet", "inet", "inet", "ip", "ip", "ip6")
             tables.append(self.table(family, "t%d" % number))
         if self.chance(12) and not self.cached:
-            tables.append(self.netdev())
+            tables.append(links.netdev(self))
+        if self.chance(5) and not self.cached:
+            tables.append(links.arp(self))
         return tables
 
     @staticmethod
@@ -57,7 +61,7 @@ class Rulesets:
         self.v4, self.v6 = family != "ip6", family != "ip"
         self.blocks, self.subs = [], []
         self.declare()
-        for number in range(self.pick(0, 0, 1, 2)):
+        for number in range(self.pick(0, 0, 1, 2, 3)):
             self.hook = "any"
             sub = "s%d" % number
             self.blocks.append(["chain " + sub, [self.rule() for _ in range(self.random.randint(1, 3))]])
@@ -66,10 +70,7 @@ class Rulesets:
             self.blocks.append(self.chain("c%d" % number))
         if self.chance(55):
             for hook, priority in self.pick((("prerouting", "dstnat"),), (("postrouting", "srcnat"),), (("prerouting", "dstnat"), ("postrouting", "srcnat"))):
-                self.blocks.append(self.nat_chain(hook, priority))
-            if family == "inet":
-                # Both families are tracked (docs/nft.md: where only one is translated, Linux tracks that one alone).
-                self.blocks.append(["chain tracks", ["type filter hook prerouting priority 200; policy accept;", "ct state new counter"]])
+                self.blocks.append(nat.chain(self, hook, priority))
         # What is named stands before what names it.
         return ["%s %s" % (family, name), self.blocks]
 
@@ -81,6 +82,8 @@ class Rulesets:
             return ", ".join(str(v) for v in sorted(self.random.sample(values, self.random.randint(low, min(4, len(values))))))
         net = "10.0.%d.0/24" % self.pick(1, 2) if self.v4 else "fd00:%d::/64" % self.pick(1, 2)
         self.seen_size = self.pick(1, 2, 64)
+        # One form for the elements of a set: Linux gives each element the statement of the rule that added it (docs/nft.md).
+        self.crowd = "ct count %s%d" % (self.pick("", "over "), self.pick(1, 2))
         blocks = [
             ["set hosts", ["type %s" % address, "elements = { %s }" % some(hosts)]],
             ["set nets", ["type %s" % address, "flags interval", "elements = { %s }" % net]],
@@ -96,6 +99,10 @@ class Rulesets:
         ]
         self.blocks += blocks + expressions.blocks(self)
 
+    def vmap_elements(self):
+        net = "10.0.2.0/24" if self.v4 else "fd00:2::/64"
+        return "%s . %s : %s, %s . 53 : %s" % (net, self.pick("80-443", "8000-9000"), self.pick("accept", "continue", "return"), self.hosts[0], self.pick("accept", "drop"))
+
     # Chains
 
     def chain(self, name):
@@ -108,54 +115,13 @@ class Rulesets:
         lines = ["type %s hook %s priority %s; policy %s;" % (kind, hook, priority, policy)]
         if policy == "drop":
             lines.append(self.pick("ct state established,related counter accept", "meta l4proto { tcp, udp, icmp, ipv6-icmp } accept", "ct state { established, related, new } accept"))
+        if hook in ("prerouting", "output") and self.chance(8):
+            lines[0] = "type filter hook %s priority raw; policy accept;" % hook
+            lines.append(self.zone_rule())
         # Now and then as many rules as are looked up together instead of one after the other.
         for _ in range(self.random.randint(30, 60) if self.chance(4) else self.random.randint(1, 5)):
             lines.append(self.rule())
         return ["chain " + name, lines]
-
-    def nat_chain(self, hook, priority):
-        self.hook = hook
-        lines = ["type nat hook %s priority %s; policy accept;" % (hook, priority)]
-        def make():
-            match = " ".join(self.match() for _ in range(self.pick(0, 1, 1, 2)))
-            if self.family == "inet":
-                l3 = "ip" if self.v4 and (not self.v6 or self.chance(70)) else "ip6"
-            else:
-                l3 = self.ip
-            return " ".join((match + " " + self.pick("counter ", "") + self.nat(hook, l3)).split())
-        lines += [self.consistent(make) for _ in range(self.random.randint(1, 3))]
-        return ["chain nat_" + hook, lines]
-
-    def nat(self, hook, l3):
-        family = " " + l3 if self.family == "inet" else ""
-        host = (lambda v4, v6: v4 if l3 == "ip" else v6)
-        guard = "meta nfproto %s " % ("ipv4" if l3 == "ip" else "ipv6") if self.family == "inet" else ""
-        if hook == "postrouting":
-            return guard + self.pick(
-                "oifname \"r1\" masquerade", "oifname \"r1\" masquerade", "masquerade persistent",
-                "snat%s to %s" % (family, host("10.0.2.1", "fd00:2::1")), "snat%s to %s" % (family, host("192.0.2.9", "2001:db8::9")),
-                "snat%s to %s" % (family, host("192.0.2.16-192.0.2.19", "2001:db8::10")),
-                "oifname \"r1\" snat%s prefix to %s" % (family, host("ip saddr map { 10.0.1.0/24 : 203.0.113.0/24 }", "ip6 saddr map { fd00:1::/64 : 2001:db8:1::/64 }")),
-                "oifname \"r1\" snat%s to %s saddr map { %s : %s }" % (family, l3, host("10.0.1.2", "fd00:1::2"), host("192.0.2.20", "2001:db8::20")))
-        service = self.pick("tcp dport %d", "udp dport %d", "th dport %d")
-        service = ("meta l4proto { tcp, udp } " if service[0:2] == "th" else "") + service % self.pick(80, 8080, 53)
-        target = host(self.pick("10.0.2.2", "10.0.2.3", "10.0.1.3"), self.pick("fd00:2::2", "fd00:2::3"))
-        with_port = target if l3 == "ip" else "[%s]" % target
-        return guard + self.pick(
-            "%s dnat%s to %s" % (service, family, target), "%s dnat%s to %s:%d" % (service, family, with_port, self.pick(80, 8080, 2000)),
-            "%s dnat%s to %s" % (service, family, target), "%s redirect to :%d" % (service, self.pick(80, 2000)), "%s redirect" % service,
-            "dnat%s to %s daddr map { %s : %s }" % (family, l3, host("192.0.2.7", "2001:db8::7"), target),
-            "tcp dport 80 dnat%s to %s" % (family, host("10.0.2.2-10.0.2.3", "fd00:2::3")),
-            "dnat%s to %s daddr . tcp dport map { %s . 80 : %s . 8080 }" % (family, l3, host("10.0.2.1", "fd00:2::1"), target))
-
-    def netdev(self):
-        self.family, self.v4, self.v6, self.hook, self.subs = "netdev", True, True, "ingress", []
-        self.blocks = []
-        self.declare()
-        hook = self.pick("ingress", "ingress", "egress")
-        rules = [self.rule(simple=True) for _ in range(self.random.randint(1, 3))]
-        self.blocks.append(["chain n0", ["type filter hook %s device \"%s\" priority 0; policy accept;" % (hook, self.pick("r0", "r1"))] + rules])
-        return ["netdev n", self.blocks]
 
     # Rules
 
@@ -189,6 +155,12 @@ class Rulesets:
             if self.is_consistent(text):
                 return text
         return "counter"
+
+    def zone_rule(self):
+        """A zone by rule; both directions of a conversation in one zone, or each in its own."""
+        zone = self.pick(1, 1, 2)
+        return self.pick("ct zone set %d" % zone, "iifname \"r0\" ct zone set %d" % zone, "ct original zone set %d" % zone if self.family != "inet" else "ct zone set %d" % zone,
+                         "meta l4proto udp ct zone set %d" % zone, "ct zone set %s saddr map { %s : 1, %s : 2 }" % (self.ip, self.hosts[0], self.hosts[2]))
 
     def rule(self, simple=False):
         return self.consistent(lambda: self.words(simple))
@@ -228,11 +200,10 @@ class Rulesets:
             "tcp sequence > 2000", "udp checksum 0",
         ]
         if v4:
-            choices += ["ip length > 60", "ip id %s" % pick("0x1111", "< 100"), "ip frag-off & 0x1fff == 0", "ip protocol != 50", "ip hdrlength 5", "ip version 4"]
+            choices += ["ip length > 60", "udp length %s" % pick("> 20", "< 30", "8-40"), "ip id %s" % pick("0x1111", "< 100"), "ip frag-off & 0x1fff == 0", "ip protocol != 50", "ip hdrlength 5", "ip version 4"]
         else:
             choices += ["ip6 nexthdr %s" % pick("tcp", "udp", "{ tcp, ipv6-icmp }"), "ip6 length < 100", "ip6 flowlabel 0"]
-            # In inet, nft asks for the family before whatever stands left of an exthdr match (docs/nft.md).
-            choices += ["exthdr dst exists", "exthdr hbh missing"] if self.family == "ip6" else []
+            choices += ["exthdr dst exists", "exthdr hbh missing"]
         if self.chance(12 if self.cached else 45):
             return pick(*expressions.matches(self, l3, hosts, self.family, self.hook))
         if simple:
@@ -260,7 +231,7 @@ class Rulesets:
             "meta mark set %s" % pick("1", "0x2", "meta mark | 4", "meta mark & 3", "tcp dport map @marks"), "log prefix \"x \"",
             "add @seen { %s %s }" % (l3, pick("saddr", "daddr")), "add @seen { %s saddr }" % l3,
             "update @timed { %s %s . %s }" % (l3, pick("saddr", "daddr"), pick("tcp dport", "udp dport", "udp sport")),
-            "add @timed { %s saddr . tcp dport }" % l3, "delete @seen { %s daddr }" % l3 if self.seen_size == 64 else "counter",
+            "add @timed { %s saddr . tcp dport }" % l3, "delete @seen { %s daddr }" % l3,
             "%s dscp set %s" % (l3, pick("cs1", "ef", "0")), "%s ecn set %s" % (l3, pick("ce", "ect0")),
             "tcp option maxseg size set %s" % pick("1300", "500", "rt mtu" if self.hook in ("forward", "postrouting") else "1200"),
             "%s %s set %d" % (l3, "ttl" if l3 == "ip" else "hoplimit", pick(33, 64, 1)),
@@ -285,7 +256,7 @@ class Rulesets:
         if self.subs:
             choices += ["ct state vmap { established : accept, new : jump %s }" % self.subs[0], "tcp dport vmap { 80 : jump %s, 443 : return, 8080 : drop }" % self.subs[-1]]
         choices += ["meta l4proto vmap { tcp : continue, udp : accept }", "%s saddr vmap { %s : accept, %s : continue }" % (self.ip, self.hosts[0], self.hosts[1])]
-        if self.hook in ("forward", "input"):
+        if self.hook in ("forward", "input", "output", "prerouting"):
             kinds = ["reject", "meta l4proto tcp reject with tcp reset"]
             if self.family == "ip":
                 kinds += ["reject with icmp %s" % pick("host-unreachable", "admin-prohibited", "port-unreachable", "net-unreachable")]
@@ -293,6 +264,9 @@ class Rulesets:
                 kinds += ["reject with icmpv6 %s" % pick("no-route", "admin-prohibited", "addr-unreachable", "port-unreachable")]
             else:
                 kinds += ["reject with icmpx %s" % pick("no-route", "admin-prohibited", "host-unreachable", "port-unreachable")]
+            if self.hook == "output":
+                # To itself, over lo, the router says nothing here (docs/nft.md).
+                kinds = ["fib saddr type != local " + kind for kind in kinds]
             if has_words:
                 choices += kinds
         if self.hook == "prerouting":

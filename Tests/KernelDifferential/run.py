@@ -26,14 +26,20 @@ class Case:
         self.seed = seed
         self.tables = Rulesets(r, cached=r.choice([0, 1, 1, 2, 2, 2]) if often else 0).generate()
         self.talks, self.steps = Dialogues(r).generate(often)
-        if any(header.startswith("netdev") for header, _ in self.tables):
-            # Malformed frames are gone before a netdev chain sees them (docs/nft.md).
-            self.steps = [step for step in self.steps if step["do"] != "short"]
-        if any(word in self.text for word in ("reject", "redirect", "ttl set")):
-            # Errors about packets with IP options carry none (docs/nft.md).
-            self.steps = [step for step in self.steps if step["do"] != "options"]
         if often:
             self.steps = change(self.steps, r)
+        else:
+            self.pass_time(r)
+
+    def pass_time(self, r):
+        """Time that both engines wait: Linux forgets a dropped connection in `ct count` only with the next jiffy; and some jumps where
+        rules tell the seconds."""
+        if "ct count" in self.text:
+            for step in self.steps:
+                step["wait"] = 10
+        if re.search(r"@brief|/second", self.text) and r.random() < 0.4:
+            for _ in range(r.choice([1, 2])):
+                r.choice(self.steps)["wait"] = r.choice([600, 1300, 2600])
 
     def with_(self, **changes):
         case = copy.copy(self)
@@ -64,6 +70,31 @@ REFUSED = ("refused by both", "")
 
 def prepared(data, exact):
     return data if exact else f.mask(data)
+
+
+def mended(case, engine):
+    """The case without the lines of its ruleset that the engine refuses: what random choices put together is not always a rule."""
+    for _ in range(12):
+        refused = {int(number) for number in re.findall(r"stdin:(\d+):", engine.load(case.text))}
+        if not refused:
+            break
+        tables, number = copy.deepcopy(case.tables), 0
+        for _, blocks in tables:
+            number += 1
+            for block in blocks:
+                number += 1
+                kept = []
+                for line in block[1]:
+                    number += 1
+                    if number not in refused:
+                        kept.append(line)
+                block[1] = kept
+                number += 1
+            number += 1
+        if tables == case.tables:
+            break
+        case = case.with_(tables=tables)
+    return case
 
 
 def play(case, engines, exact=False):
@@ -102,8 +133,8 @@ def play(case, engines, exact=False):
                 lines.append("    " + getattr(engine, "disposition", ""))
             return ("frames", "\n".join(lines))
     for what, values in (("listing", [e.listing() if exact else state(e.listing()) for e in engines]),
-                         ("connections", ["\n".join(e.connections(True) if isinstance(e, Needletail) and exact else e.connections()) for e in engines])):
-        if values[0] != values[1] and not (exact and alike(*values)):
+                         ("connections", ["\n".join(e.connections()) for e in engines]), ("expectations", ["\n".join(e.expectations()) for e in engines])):
+        if values[0] != values[1] and (what == "listing" and exact or not alike(*values)):
             left, right = values[0].splitlines(), values[1].splitlines()
             lines = ["%s" % what] + ["  %s: %s" % (engines[0].name, line.strip()) for line in left if line not in right]
             lines += ["  %s: %s" % (engines[1].name, line.strip()) for line in right if line not in left]
@@ -112,12 +143,12 @@ def play(case, engines, exact=False):
 
 
 def alike(left, right):
-    """Whether two lists of connections are the same but for a second of the rest of a life: the cache counts time by the millisecond."""
+    """Whether two lists are the same but for a second or two of the rest of a life: the cache counts time by the millisecond, Linux by the wall's clock."""
     left, right = (re.findall(r"^(.*?)(?: seconds=(\d+))?$", text, re.M) for text in (left, right))
-    return len(left) == len(right) and all(a == b and abs(int(s or 0) - int(t or 0)) < 2 for (a, s), (b, t) in zip(left, right))
+    return len(left) == len(right) and all(a == b and abs(int(s or 0) - int(t or 0)) < 3 for (a, s), (b, t) in zip(left, right))
 
 
-def shrink(case, engines, exact, difference, seconds=20):
+def shrink(case, engines, exact, difference, seconds=40):
     """The smallest case with a difference of the same kind: steps, then rules, tables and blocks are taken away."""
     end = time.monotonic() + seconds
     best, found = case, difference
@@ -156,6 +187,18 @@ def shrink(case, engines, exact, difference, seconds=20):
                     tables = copy.deepcopy(best.tables)
                     del tables[t][1][b][1][line]
                     shrunk |= attempt(best.with_(tables=tables))
+    # Words of rules: what is then no rule is refused by both.
+    for t, table in enumerate(best.tables):
+        for b, block in enumerate(table[1]):
+            for line in range(1, len(block[1])):
+                for size in (6, 4, 3, 2, 1):
+                    at = 0
+                    while at < len(best.tables[t][1][b][1][line].split()):
+                        tables = copy.deepcopy(best.tables)
+                        words = tables[t][1][b][1][line].split()
+                        del words[at:at + size]
+                        tables[t][1][b][1][line] = " ".join(words)
+                        at += not (words and attempt(best.with_(tables=tables)))
     return best, found
 
 
@@ -169,7 +212,7 @@ def campaign(engines, options, exact):
     start, done, bad, refused, seeds = time.monotonic(), 0, 0, 0, []
     seed = options.seed
     while done < options.rulesets and time.monotonic() - start < options.seconds:
-        case = Case(seed, often=exact)
+        case = mended(Case(seed, often=exact), engines[0])
         found = play(case, engines, exact)
         seeds.append(seed)
         if found is REFUSED:
@@ -234,7 +277,7 @@ def main():
     for mutation in ("wrong-guard", "missing-credit"):
         engines = [Needletail(options.engine, caches=False), Needletail(options.engine, mutation=mutation)]
         for number in range(200):
-            found = play(Case(options.seed + number, often=True), engines, True)
+            found = play(mended(Case(options.seed + number, often=True), engines[0]), engines, True)
             if found and found is not REFUSED:
                 print("planted %s: seen with ruleset %d of seed %d" % (mutation, number + 1, options.seed))
                 break

@@ -39,6 +39,8 @@ struct Engine: ~Copyable {
     private var upkeep: Upkeep
     private static let interfaces = [Interface(name: "r0", index: 2), Interface(name: "r1", index: 3)]
     private static let headroom = 256
+    /// The bits of a connection's status that Linux tells and ctnetlink.py compares.
+    private static let comparedStatus: UInt32 = 0x25ff
 
     init(ruleset: RulesetValue, cachesFlows: Bool, mutation: Mutation, seed: UInt64) throws {
         upkeep = Upkeep(seed: seed &+ UInt64(truncatingIfNeeded: ruleset.tables.count))
@@ -202,9 +204,25 @@ struct Engine: ~Copyable {
             line += side(record.reply, record.replyPackets, record.replyBytes)
             let known = record.status.contains(.assured) ? "A" : record.status.contains(.seenReply) ? "R" : "U"
             line += " \(known) mark=\(record.mark) zone=\(record.zone.directions == 3 ? record.zone.identifier : 0) labels=\(record.labelsHigh),\(record.labelsLow)"
-            line += " status=\(record.status.rawValue)"
+            line += " status=\(record.status.rawValue & Self.comparedStatus) helper=\(ConnectionHelper(rawValue: record.helper)?.name ?? "")"
             line += " seconds=\((record.deadline - min(now, record.deadline)) / 1_000_000_000)"
             lines.append(line)
+        }
+        return lines.sorted()
+    }
+
+    /// The expectations, one line each, as ctnetlink.py writes them.
+    func expectations() -> [String] {
+        let now = self.now, tracker = path.tracker
+        var lines: [String] = []
+        tracker.pointee.forEachExpectation(now: now) { expected in
+            func ends(_ source: IPAddress, _ destination: IPAddress, _ from: UInt16, _ to: UInt16) -> String { "src=\(source) dst=\(destination) sport=\(from) dport=\(to)" }
+            let tuple = expected.tuple, master = tracker.pointee.connection(expected.master).pointee.original
+            let none = IPAddress(family: tuple.family, high: 0, low: 0), all = IPAddress(family: tuple.family, high: tuple.family == .ipv4 ? 0 : .max, low: tuple.family == .ipv4 ? 0xffff_ffff : .max)
+            var line = "\(tuple.transportProtocol) " + ends(expected.anySource ? none : tuple.source, tuple.destination, expected.checksSourcePort ? tuple.sourcePort : 0, tuple.destinationPort)
+            line += " mask " + ends(expected.anySource ? none : all, all, expected.checksSourcePort ? .max : 0, .max)
+            line += " master " + ends(master.source, master.destination, master.sourcePort, master.destinationPort)
+            lines.append(line + " seconds=\((expected.deadline - now) / 1_000_000_000)")
         }
         return lines.sorted()
     }

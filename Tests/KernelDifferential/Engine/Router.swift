@@ -1,4 +1,4 @@
-// The router under test: two ports r0 and r1, hosts 2 and 3 of each network known, default routes by host 2 behind r1;
+// The router under test: two ports r0 and r1, hosts 2 and 3 of both networks known on each, default routes by host 2 behind r1;
 // the same that linux.py builds of a namespace.
 import Routing
 import Wire
@@ -14,8 +14,10 @@ func makeRouter() throws -> Router {
         try router.addAddress(IPPrefix(address: IPAddress(ipv6High: net6, low: 1), length: 64), port: index)
         for host in UInt64(2) ... 3 {
             let mac = EthernetAddress(rawValue: macs[port] & ~0xff | host)
-            try router.neighbours.addPermanent(IPAddress(ipv4: net4 | UInt32(host)), port: index, mac: mac, now: 0)
-            try router.neighbours.addPermanent(IPAddress(ipv6High: net6, low: host), port: index, mac: mac, now: 0)
+            for other in 0 ..< 2 {
+                try router.neighbours.addPermanent(IPAddress(ipv4: UInt32(0x0a00_0100 + other << 8) | UInt32(host)), port: index, mac: mac, now: 0)
+                try router.neighbours.addPermanent(IPAddress(ipv6High: UInt64(0xfd00_0001_0000_0000 + UInt64(other) << 32), low: host), port: index, mac: mac, now: 0)
+            }
         }
     }
     try router.addRoute(Route(destination: IPPrefix(address: IPAddress(ipv4: 0), length: 0), nextHops: [NextHop(port: 1, gateway: IPAddress(ipv4: 0x0a00_0202))]))

@@ -5,6 +5,7 @@
 //     nft HEX                           changes the ruleset by these commands
 //     list                              what `nft -a list ruleset` prints
 //     connections                       the connections, one a line
+//     expectations                      the expectations, one a line
 //     hits                              "HITS FRAMES PLAIN"
 import Foundation
 import Ruleset
@@ -29,7 +30,7 @@ while let line = readLine() {
             engine = try Engine(ruleset: loaded.value, cachesFlows: words[1] == "1", mutation: Mutation(rawValue: String(words[2])) ?? .none, seed: UInt64(words[3]) ?? 1)
         } else {
             engine = nil
-            print(loaded.diagnostics.map(\.message).joined(separator: "\n"))
+            print(loaded.diagnostics.map { "stdin:\($0.location.line): \($0.message)" }.joined(separator: "\n"))
         }
     case "frame":
         for (port, frame) in engine?.send(bytes(words[3]), port: Int(words[1]) ?? 0, advance: UInt64(words[2]) ?? 0) ?? [] { print("out \(port) \(hex(frame))") }
@@ -37,6 +38,7 @@ while let line = readLine() {
     case "nft": print(engine?.nft(["-f", "-"], input: text(words[1])) ?? "")
     case "list": print(engine?.nft(["-a", "list", "ruleset"]) ?? "")
     case "connections": print(engine?.connections().joined(separator: "\n") ?? "")
+    case "expectations": print(engine?.expectations().joined(separator: "\n") ?? "")
     case "hits": print("\(engine?.hits ?? 0) \(engine?.frames ?? 0) \(engine?.plainHits ?? 0)")
     default: print("unknown command")
     }
