@@ -184,7 +184,7 @@ extension Program {
         case .nextHop4, .nextHop6:
             let wanted: AddressFamily = pc.pointee.b == RouteKey.nextHop4.rawValue ? .ipv4 : .ipv6
             guard context.routeMTU != 0, context.nextHop.family == wanted, (context.family == .ipv4) == (wanted == .ipv4) else { return false }
-            scratch.setAddress(context.nextHop, target, length)
+            scratch.setAddress(context.isOnLink ? context.parsed.destinationAddress : context.nextHop, target, length)
         case .tcpMSS:
             guard context.routeMTU != 0 else { return false }
             var mtu = context.routeMTU

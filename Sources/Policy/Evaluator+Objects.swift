@@ -23,7 +23,8 @@ extension Program {
             return quotas[index].passes(bytes: context.layer.trafficLength)
         case .connectionLimit:
             context.walk?.pointee.refuse(.connectionLimit, rule: rule)
-            return connectionLimits[index].passes(context.conntrack.hasConnection ? context.conntrack.identifier : 0, context.lookups)
+            return connectionLimits[index].passes(
+                context.conntrack.hasConnection ? context.conntrack.identifier : 0, isAssured: context.conntrack.status & ConntrackView.assured != 0, context.lookups)
         case .last:
             context.walk?.pointee.refuse(.last, rule: rule)
             lasts[index] = LastState(isSet: true, time: context.now)

@@ -28,6 +28,8 @@ public struct PacketContext {
     /// MTU of the packet's route in bytes; 0 while it has none (`rt` then breaks the rule).
     public var routeMTU: UInt32 = 0
     public var nextHop = IPAddress(ipv4: 0)
+    /// The route has no gateway: the next hop is the destination, whatever a rule has made it.
+    public var isOnLink = false
     public var routeClass: UInt32 = 0
     /// Number of the processor or worker (`meta cpu`).
     public var cpu: UInt32 = 0

@@ -95,8 +95,9 @@ public struct ConnectionLimitState {
     var list: UnsafeMutablePointer<UInt64>?
 
     /// True if the statement lets the rule go on; `identifier` 0: a packet without connection, counted until the next visit
-    /// that comes by its place. As in Linux, a visit ends at the packet's own connection and drops nine dead ones at most.
-    mutating func passes(_ identifier: UInt64, _ lookups: PolicyLookups) -> Bool {
+    /// that comes by its place. As in Linux 6.18 (measured), the visit of a packet of an assured connection goes through the whole list
+    /// and adds nothing; that of any other ends at its own connection, if it is listed. Nine dead ones are dropped at most.
+    mutating func passes(_ identifier: UInt64, isAssured: Bool, _ lookups: PolicyLookups) -> Bool {
         guard let list else { return (0 > limit) == inverted }
         let own = identifier == 0 ? ConnectionLimitState.stranger : identifier
         var kept: UInt32 = 0
@@ -104,7 +105,7 @@ public struct ConnectionLimitState {
         var known = false
         while index < count {
             let entry = list[Int(index)]
-            if entry == own, identifier != 0 { known = true }
+            if !isAssured, entry == own, identifier != 0 { known = true }
             if known || index &- kept > 8 { break }
             index &+= 1
             if entry == ConnectionLimitState.stranger { continue }
@@ -114,7 +115,7 @@ public struct ConnectionLimitState {
         }
         if kept != index { (list + Int(kept)).update(from: list + Int(index), count: Int(count &- index)) }
         count = kept &+ (count &- index)
-        if !known {
+        if !known, !isAssured || identifier == 0 {
             if count < room {
                 list[Int(count)] = own
                 count &+= 1

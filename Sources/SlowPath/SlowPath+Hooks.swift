@@ -43,6 +43,7 @@ extension SlowPath {
         transit.context.routeMTU = transit.egress == Transit.noPort ? 0 : UInt32(transit.pathMTU)
         if transit.isOnLink { transit.nextHop = transit.parsed.destinationAddress }
         transit.context.nextHop = transit.nextHop
+        transit.context.isOnLink = transit.isOnLink
         let chains = program.chains(hook, transit.context.family)
         // At the forward hook there is none of them, at input and postrouting only NAT.
         var step = hook == .prerouting || hook == .output ? 0 : hook == .forward ? 3 : 2

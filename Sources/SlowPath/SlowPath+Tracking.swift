@@ -34,7 +34,13 @@ extension SlowPath {
 
     /// The end of the postrouting or input hook: a new connection becomes visible to others.
     mutating func confirm(_ transit: inout Transit) -> Disposition? {
-        guard transit.tracking.hasConnection, !transit.tracking.isRelatedError else { return nil }
+        guard transit.tracking.hasConnection else { return nil }
+        if transit.tracking.isRelatedError {
+            // Of all errors only one about a reset of our own may bring the connection about: it has the direction of its first packet.
+            guard transit.isOwn, !transit.tracking.isReply else { return nil }
+            let reason = tracker.pointee.confirm(&transit.tracking, now: transit.now)
+            return reason == .none ? nil : .dropped(reason)
+        }
         if let ended = translateHandshake(&transit) { return ended }
         let refusal = tracker.pointee.help(&transit.context.packet, &transit.context.parsed, transit.tracking, now: transit.now)
         guard refusal == .none else { return .dropped(refusal) }
@@ -104,8 +110,12 @@ extension SlowPath {
     /// The NAT hook: a first packet asks the nat chains, then every packet is translated as its connection says.
     mutating func translate(_ hook: Hook, _ transit: inout Transit) -> Disposition? {
         guard transit.tracking.hasConnection else { return nil }
-        // Linux verifies here an error that it made itself, in case a rule changed it; one that arrived was verified by conntrack.
-        if hook == .output, transit.tracking.isRelatedError, !Checksum.verifyTransport(transit.packet, transit.parsed) { return .dropped(.natExhausted) }
+        // Linux verifies an error at the first NAT hook, and a forwarded one again at postrouting, in case a rule changed it.
+        if transit.tracking.isRelatedError, hook == (transit.isOwn ? .output : .postrouting), transit.parsed.flags.contains(.hasTransport) {
+            var judged = transit.parsed
+            judged.flags.remove(.hasVerifiedChecksum)
+            guard Checksum.verifyTransport(transit.packet, judged) else { return .dropped(.natExhausted) }
+        }
         let manipulation: NATManipulation = hook == .prerouting || hook == .output ? .destination : .source
         if hook == .postrouting, tracker.pointee.masqueradeMoved(transit.tracking, to: UInt32(transit.egress) + 1) { return .dropped(.natClash) }
         if tracker.pointee.needsNATBinding(transit.tracking, manipulation), let ended = bind(hook, manipulation, &transit) { return ended }

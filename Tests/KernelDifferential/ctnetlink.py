@@ -52,7 +52,8 @@ def ends(data, mask=False):
         sport, dport = number(proto.get(4)), number(proto.get(5)) << 8 | number(proto.get(6))
     elif protocol == 58:
         sport, dport = number(proto.get(7)), number(proto.get(8)) << 8 | number(proto.get(9))
-    return "src=%s dst=%s sport=%d dport=%d" % (socket.inet_ntop(family, source), socket.inet_ntop(family, destination), sport, dport), protocol
+    zone = number(tuple_.get(3))
+    return ("zone=%d " % zone if zone else "") + "src=%s dst=%s sport=%d dport=%d" % (socket.inet_ntop(family, source), socket.inet_ntop(family, destination), sport, dport), protocol
 
 
 def connections():

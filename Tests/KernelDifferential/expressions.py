@@ -70,10 +70,10 @@ def statements(r, l3, hosts, family, hook):
         "limit rate 100 bytes/day burst 300 bytes", "limit rate over 1 kbytes/day", "limit name \"lim\"", "counter name tcp dport map { 80 : \"cnt\", 443 : \"cnt\" }",
         "quota name udp dport map { 53 : \"quo\" }", "meta mark set numgen inc mod 3 offset 10", "meta mark set numgen inc mod 2 map { 0 : 5, 1 : 6 }",
         "meta mark set %s saddr map { %s : 3 }" % (l3, host), "meta mark set meta mark ^ 3", "meta mark set meta mark << 1", "meta mark set %s saddr . tcp dport map { %s . 80 : 7 }" % (l3, host),
-        "meta mark set jhash %s daddr mod 5 seed 3" % l3, "add @lims { %s saddr limit rate 1/day burst %d packets }" % (r.ip, pick(1, 3)), "add @tallies { %s %s counter }" % (r.ip, pick("saddr", "daddr")),
+        "meta mark set jhash %s daddr mod 5 seed 3" % l3, "add @lims { %s saddr limit rate 1/day burst %d packets }" % (r.ip, r.burst), "add @tallies { %s %s counter }" % (r.ip, pick("saddr", "daddr")),
         "update @tallies { %s saddr counter }" % r.ip, "add @dmap { %s saddr : meta mark }" % r.ip, "update @dmap { %s daddr timeout 5m : 0x1 }" % r.ip, "meta mark set %s saddr map @dmap" % r.ip,
         "meter m%d { %s saddr . tcp dport counter }" % (r.fresh(), r.ip), "meter m%d { %s daddr limit rate over 1/day burst 2 packets }" % (r.fresh(), r.ip),
-        "tcp window set 100", "reset tcp option %s" % pick("sack-perm", "window", "maxseg"), "tcp urgptr set 3", "@th,0,16 set 1005",
+        "tcp window set 100", "reset tcp option %s" % pick("sack-perm", "window", "maxseg"), "tcp urgptr set 3", "@th,0,16 set 1005" if hook != "input" else "counter",
         "add @brief { %s saddr }" % r.ip, "update @brief { %s daddr timeout 1s }" % r.ip, "add @brief { %s saddr timeout 2s counter }" % r.ip, "update @pairtime { %s saddr . %s daddr timeout 1m }" % (r.ip, r.ip),
         "limit rate 1/second burst %d packets" % pick(1, 2), "limit rate over 1/second burst 1 packets",
     ]
@@ -85,7 +85,7 @@ def statements(r, l3, hosts, family, hook):
         result += ["tcp dport set 8080", "udp sport set 53", "udp dport set 53", "tcp sport set tcp sport map { 1000 : 80, 1001 : 22 }",
                    "sctp dport set 443", "icmp id set 9" if l3 == "ip" else "icmpv6 id set 9"]
     if family != "netdev":
-        result += ["ct count %s%d" % (pick("", "over "), pick(1, 2, 3)), "add @crowd { %s saddr %s }" % (r.ip, r.crowd)]
+        result += [] if not r.chance(25) else ["ct state new,established,related " + text for text in ("ct count %s%d" % (pick("", "over "), pick(1, 2, 3)), "add @crowd { %s saddr %s }" % (r.ip, r.crowd))]
         result += ["ct mark set jhash %s saddr mod 16 seed 0x1 offset 3" % l3, "ct mark set ct mark << 1", "ct mark set meta mark and 1", "ct label set %d" % pick(1, 100), "ct event set new",
                    "ct mark set %s saddr . tcp dport map { %s . 80 : 7 }" % (l3, host), "ct timeout set \"tmo\""]
     return result

@@ -177,7 +177,7 @@ def mask(data):
         return bytes(b)
     if b[12:14] == b"\x08\0":
         own = bytes(b[26:30]) in (b"\x0a\0\1\1", b"\x0a\0\2\1")
-        if b[23] == 1 and len(b) > 34 and (b[34] in (3, 4, 5, 11, 12) or own):
+        if b[23] == 1 and len(b) > 34 and (b[34] in (3, 4, 5, 11, 12) or own or b[22] == 64):
             # A rule may have changed the error's traffic class; its hop count is still that of its first hop.
             if own or b[15] & 0xC0 == 0xC0 or b[22] == 64:
                 b[18:20] = b[24:26] = b"\0\0"

@@ -9,7 +9,8 @@ def chain(r, hook, priority):
     lines = ["type nat hook %s priority %s; policy accept;" % (hook, priority)]
 
     def make():
-        match = " ".join(r.match() for _ in range(r.pick(0, 1, 1, 2)))
+        # Nothing that speaks of several transport protocols: nft's versions differ in whether a port may follow.
+        match = r.consistent(lambda: " ".join(r.match() for _ in range(r.pick(0, 1, 1, 2))), unless="l4proto|ct protocol|th ")
         if r.family == "inet":
             l3 = "ip" if r.v4 and (not r.v6 or r.chance(70)) else "ip6"
         else:
@@ -36,8 +37,8 @@ def source(r, l3, family):
         "snat%s to %s persistent" % (family, host("192.0.2.16-192.0.2.19", "2001:db8::10-2001:db8::13")),
         "oifname \"r1\" snat%s prefix to %s" % (family, host("ip saddr map { 10.0.1.0/24 : 203.0.113.0/24 }", "ip6 saddr map { fd00:1::/64 : 2001:db8:1::/64 }")),
         "oifname \"r1\" snat%s to %s saddr map { %s : %s }" % (family, l3, client, host("192.0.2.20", "2001:db8::20")),
-        "meta l4proto %s snat%s to %s:%s" % (pick("tcp", "udp"), family, port(pick(own, other)), pick("1000-1001", "1000-1000", "1000-1004", "5000")),
-        "meta l4proto %s masquerade to :%s" % (pick("tcp", "udp"), pick("1000-1001", "1000-1004", "5000")),
+        "%s snat%s to %s:%s" % (r.pick("tcp dport 1-65535", "udp sport 1-65535"), family, port(pick(own, other)), pick("1000-1001", "1000-1000", "1000-1004", "5000")),
+        "%s masquerade to :%s" % (r.pick("tcp dport 1-65535", "udp sport 1-65535"), pick("1000-1001", "1000-1004", "5000")),
         "oifname \"r1\" snat%s to numgen inc mod 2 map { 0 : %s, 1 : %s }" % (family, own, other),
         "oifname \"r1\" snat%s to jhash %s saddr mod 2 seed 0x5 map { 0 : %s, 1 : %s }" % (family, l3, own, other),
         "snat%s to %s saddr . tcp dport map { %s . 80 : %s, %s . 0-1023 : %s }" % (family, l3, client, other, inner, own),

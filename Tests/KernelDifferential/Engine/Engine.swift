@@ -196,7 +196,8 @@ struct Engine: ~Copyable {
         path.tracker.pointee.forEach(now: now) { _, pointer in
             let record = pointer.pointee
             func side(_ tuple: ConnectionTuple, _ packets: UInt64, _ bytes: UInt64) -> String {
-                "src=\(tuple.source) dst=\(tuple.destination) sport=\(tuple.sourcePort) dport=\(tuple.destinationPort) packets=\(packets) bytes=\(bytes)"
+                (record.zone.directions != 3 && tuple.zone != 0 ? "zone=\(tuple.zone) " : "")
+                    + "src=\(tuple.source) dst=\(tuple.destination) sport=\(tuple.sourcePort) dport=\(tuple.destinationPort) packets=\(packets) bytes=\(bytes)"
             }
             let isTCP = record.transportProtocol == IPProtocol.tcp
             var line = "\(record.transportProtocol) \(isTCP ? record.stateName : "-") "
