@@ -23,7 +23,7 @@ extension SlowPath {
             return .dropped(.connectionTableFull)
         }
         // A packet that got its connection was verified; any other had it done for nothing but this.
-        if !transit.isOwn, transit.tracking.hasConnection && tracker.pointee.configuration.verifiesChecksums || Checksum.verifyTransport(transit.packet, transit.parsed) {
+        if !transit.isOwn, transit.tracking.hasConnection && tracker.pointee.configuration.verifiesChecksums || Checksum.verifyTracked(transit.packet, transit.parsed) {
             transit.parsed.flags.insert(.hasVerifiedChecksum)
         }
         refreshView(&transit)
