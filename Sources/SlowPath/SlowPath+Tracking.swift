@@ -22,8 +22,8 @@ extension SlowPath {
         if transit.beginsSynproxy, transit.tracking.hasConnection, transit.tracking.state == .new, !tracker.pointee.beginSynproxy(transit.tracking.connection) {
             return .dropped(.connectionTableFull)
         }
-        // A packet that got its connection was verified; any other had it done for nothing but this.
-        if !transit.isOwn, transit.tracking.hasConnection && tracker.pointee.configuration.verifiesChecksums || Checksum.verifyTracked(transit.packet, transit.parsed) {
+        // A packet that got its connection was verified; any other had it done for nothing but this. UDP-Lite's is not kept.
+        if !transit.isOwn, transit.parsed.transportProtocol != IPProtocol.udplite, transit.tracking.hasConnection && tracker.pointee.configuration.verifiesChecksums || Checksum.verifyTransport(transit.packet, transit.parsed) {
             transit.parsed.flags.insert(.hasVerifiedChecksum)
         }
         refreshView(&transit)

@@ -1,10 +1,8 @@
 """Matches and statements beyond the everyday ones of rulesets.py: the rest of the grammar's tiers 1 and 2.
 
 Left out, because Linux takes them from a boot-time seed, the clock or chance: symhash, numgen random, meta random, time, hour,
-day and cpu, ct id and the ports that NAT picks from a range. Left out because Linux counts a connection that was dropped for some jiffies more: `ct count`. Left out until looked into: Ethernet
-addresses at inet's hooks (`ether saddr` in a forward chain),
-assignments to addresses (`ip saddr set`). Left out since nft 1.0.6, which loads Linux's side, does not know
-them: `last`, dscp from a map, `ct original proto-src` without a protocol before it."""
+day and cpu, ct id. Left out since nft 1.0.6, which loads Linux's side, does not know them: `last`, dscp from a map,
+`ct original proto-src` without a protocol before it. `ct count` asks only about packets that have a connection (docs/nft.md)."""
 
 PORTS = [22, 53, 80, 443, 1000, 1001, 2000, 8080]
 

@@ -1,8 +1,6 @@
 """Random rulesets over what a forwarder can mean, weighted so that most let traffic pass and translate some.
 
-What is left out, because Linux chooses at random or by the wall clock: random and exhausted NAT ports, numgen random,
-meta random and time, `ct id`, limits that refill within a test. Left out as well, until looked into: ranges of IPv6 addresses in
-NAT (seed 374 chose another one) and `udp length` before a NAT statement (seed 485)."""
+What is left out, because Linux chooses at random or by the wall clock, stands in expressions.py and nat.py."""
 
 import re
 
