@@ -22,14 +22,24 @@ extension SlowPath {
         if transit.beginsSynproxy, transit.tracking.hasConnection, transit.tracking.state == .new, !tracker.pointee.beginSynproxy(transit.tracking.connection) {
             return .dropped(.connectionTableFull)
         }
-        // A packet that got its connection was verified; any other had it done for nothing but this. UDP-Lite's is not kept.
-        if !transit.isOwn, transit.parsed.transportProtocol != IPProtocol.udplite, transit.tracking.hasConnection && tracker.pointee.configuration.verifiesChecksums || Checksum.verifyTransport(transit.packet, transit.parsed) {
+        // A packet that got its connection was verified; any other is for nothing but this.
+        if !transit.isOwn, isVerified(&transit), transit.tracking.hasConnection && tracker.pointee.configuration.verifiesChecksums || Checksum.verifyTransport(transit.packet, transit.parsed) {
             transit.parsed.flags.insert(.hasVerifiedChecksum)
         }
         refreshView(&transit)
         // A FIN, RST or SYN took the connection out of ESTABLISHED: its cached directions end here.
         if transit.tracking.hasConnection { withdrawIfClosing(transit.tracking.connection) }
         return nil
+    }
+
+    /// Whether connection tracking asks for the checksum of such a packet, and what it finds is kept.
+    private func isVerified(_ transit: inout Transit) -> Bool {
+        guard transit.context.parsed.flags.contains(.hasTransport) else { return false }
+        switch transit.context.parsed.transportProtocol {
+        case IPProtocol.udp: return transit.context.packet.load16(Int(transit.context.parsed.transportOffset) + 6) != 0
+        case IPProtocol.tcp, IPProtocol.icmp, IPProtocol.icmpv6: return true
+        default: return false
+        }
     }
 
     /// The end of the postrouting or input hook: a new connection becomes visible to others.
