@@ -120,8 +120,9 @@ extension SlowPath {
     /// The NAT hook: a first packet asks the nat chains, then every packet is translated as its connection says.
     mutating func translate(_ hook: Hook, _ transit: inout Transit) -> Disposition? {
         guard transit.tracking.hasConnection else { return nil }
-        // Linux verifies an error at the first NAT hook, and a forwarded one again at postrouting, in case a rule changed it.
-        if transit.tracking.isRelatedError, hook == (transit.isOwn ? .output : .postrouting), transit.parsed.flags.contains(.hasTransport) {
+        // Linux verifies an error of its own at the first NAT hook, and a translated one that passes at postrouting, in case a rule changed it.
+        if transit.tracking.isRelatedError, transit.parsed.flags.contains(.hasTransport),
+           transit.isOwn ? hook == .output : hook == .postrouting && tracker.pointee.connection(transit.tracking.connection).pointee.isTranslated {
             var judged = transit.parsed
             judged.flags.remove(.hasVerifiedChecksum)
             guard Checksum.verifyTransport(transit.packet, judged) else { return .dropped(.natExhausted) }
