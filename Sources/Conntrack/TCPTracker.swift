@@ -205,7 +205,8 @@ extension ConnectionTracker {
         }
         let status = connection.pointee.status
         let answersIgnored =
-            (status.contains(.seenReply) && window.lastKind == TCPSegment.Kind.syn.rawValue)
+            // Linux 6.18: only the SYN's other end can mean the SYN.
+            (status.contains(.seenReply) && window.lastKind == TCPSegment.Kind.syn.rawValue && window.lastDirection != direction.rawValue)
             || (!status.contains(.assured) && window.lastKind == TCPSegment.Kind.ack.rawValue)
         if answersIgnored && segment.acknowledgement == window.lastEnd { return keepsState ? .skipWindowKeepState : .skipWindow }
         // The answer to a challenge ACK that was let through.
