@@ -40,12 +40,26 @@ extension Program {
            let field = Program.transportChecksum(context.layer.transportProtocol), context.layer.offset &+ field &+ 2 <= context.layer.end {
             adjust(packet, context.layer.offset &+ field, removed, added, keepsZero: context.layer.transportProtocol == IPProtocol.udp)
         }
-        (packet.start + offset).copyMemory(from: source, byteCount: length)
+        if context.hasPartialChecksum, pc.pointee.value & 0x1_0000 == 0, pc.pointee.b == PayloadBase.transport.rawValue {
+            writePartial(packet, at: offset, source, length, context)
+        } else {
+            (packet.start + offset).copyMemory(from: source, byteCount: length)
+        }
         if pc.pointee.value & 0x2_0000 != 0, context.layer.transportProtocol == IPProtocol.sctp, context.layer.fragmentOffset == 0, context.layer.offset &+ 12 <= context.layer.end {
             Checksum.fillSCTP(packet.start + context.layer.offset, length: context.layer.end &- context.layer.offset)
         }
         refresh(&context)
         return true
+    }
+
+    /// A raw write into a header whose checksum is still to be summed up.
+    private func writePartial(_ packet: PacketBuffer, at offset: Int, _ source: UnsafeRawPointer, _ length: Int, _ context: borrowing PacketContext) {
+        let header = context.layer.offset, count = context.layer.end &- header
+        let removed = Checksum.partial(packet.start + header, count)
+        (packet.start + offset).copyMemory(from: source, byteCount: length)
+        guard let field = Program.transportChecksum(context.layer.transportProtocol), header &+ field &+ 2 <= context.layer.end,
+              offset >= header &+ field &+ 2 || offset &+ length <= header &+ field else { return }
+        adjust(packet, header &+ field, removed, Checksum.partial(packet.start + header, count), keepsZero: false)
     }
 
     /// Where the checksum with a pseudo header stands in a transport header.

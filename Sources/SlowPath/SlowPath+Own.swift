@@ -11,8 +11,10 @@ extension SlowPath {
     /// Sends a packet that was built in the outbox because of `cause`. `attached` is the connection that it belongs to
     /// without asking conntrack (nf_ct_attach: what a reject rule sends is related to what it refused). Linux routes an ICMP
     /// error about a passing packet before it knows the error's source: `isSourceOpen`. `beginsSynproxy`: the connection that it
-    /// begins is synproxy's.
-    mutating func sendOwn(_ packet: PacketBuffer, _ cause: borrowing Transit, attached: Tracking = .unseen, isSourceOpen: Bool = false, beginsSynproxy: Bool = false) {
+    /// begins is synproxy's. `isPartial`: see `PacketContext.hasPartialChecksum`.
+    mutating func sendOwn(
+        _ packet: PacketBuffer, _ cause: borrowing Transit, attached: Tracking = .unseen, isSourceOpen: Bool = false, beginsSynproxy: Bool = false, isPartial: Bool = false
+    ) {
         // Only what rules refuse of our own at the output hook is answered, and ICMP never: Linux's socket for it is busy then.
         if depth > 0 { guard depth == 1, cause.isOwn, !isICMP(cause) else { return } }
         depth += 1
@@ -20,6 +22,7 @@ extension SlowPath {
         var own = Transit(packet: packet, ingress: Transit.noPort, now: cause.context.now, isInPlace: false)
         prepare(&own.context, records: false)
         own.beginsSynproxy = beginsSynproxy
+        own.context.hasPartialChecksum = isPartial
         let disposition = sendOwn(&own, near: cause.ingress, attached: attached, isSourceOpen: isSourceOpen)
         if disposition == .forwarded { statistics.answered &+= 1 }
         finish(disposition, &own)
@@ -80,7 +83,7 @@ extension SlowPath {
                 tracker.pointee.close(transit.tracking.connection, now: transit.context.now)
                 withdrawIfClosing(transit.tracking.connection)
             }
-            sendOwn(room, transit, attached: attachment(transit.tracking))
+            sendOwn(room, transit, attached: attachment(transit.tracking), isPartial: parsed.family == .ipv4)
         } else {
             if !protectsItself(upper, packet), !parsed.flags.contains(.hasVerifiedChecksum) {
                 let isRight = transit.options.isStale ? isChecksumUsable(transit) : upper.hasRightChecksum(packet, parsed)

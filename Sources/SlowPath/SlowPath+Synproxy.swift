@@ -144,6 +144,6 @@ extension SlowPath {
     private mutating func send(_ segment: TCPControlSegment, _ cause: borrowing Transit, attached: Tracking, beginsSynproxy: Bool = false) {
         guard var room = outbox.reserve(TCPControlSegment.maximumLength) else { return statistics.count(note: .noBuffer) }
         room.length = segment.build(into: room, link: answerLink(cause))
-        if room.length > 0 { sendOwn(room, cause, attached: attached, beginsSynproxy: beginsSynproxy) }
+        if room.length > 0 { sendOwn(room, cause, attached: attached, beginsSynproxy: beginsSynproxy, isPartial: true) }
     }
 }
