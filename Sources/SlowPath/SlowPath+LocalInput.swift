@@ -22,6 +22,8 @@ extension SlowPath {
         var nextHeaderField: UInt32 = 6
         if parsed.family == .ipv6, let ended = consumeHeaders(&transit, field: &nextHeaderField) { return ended }
         let toGroup = transit.context.packetType != PacketType.host || parsed.destinationAddress.isMulticast || isBroadcast(parsed.destinationAddress)
+        // A rule of the input hook wrote an address that is not ours: Linux delivers the packet, but has no source for an answer.
+        if parsed.family == .ipv4, !toGroup, !router.interfaces.isOwn(parsed.destinationAddress) { return .dropped(.localNoListener) }
         switch parsed.transportProtocol {
         case IPProtocol.icmp where parsed.family == .ipv4, IPProtocol.icmpv6 where parsed.family == .ipv6:
             return deliverICMP(&transit, toGroup: toGroup)
