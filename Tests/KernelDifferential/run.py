@@ -117,7 +117,8 @@ def play(case, engines, exact=False):
             for place, (port, data) in enumerate(sent):
                 out += engine.send(data, port, step.get("wait", 1) * 1_000_000 if place == 0 else 1000)
             out = [(port, data) for port, data in out if not f.is_noise(data)]
-            speaker.arrived(step["talk"], out)
+            # A copy and its original may come in either order.
+            speaker.arrived(step["talk"], sorted(out, key=lambda frame: (frame[0], prepared(frame[1], exact))))
             ins.append(sent)
             outs.append(out)
         shown = [sorted((port, prepared(data, exact)) for port, data in out) for out in outs]
