@@ -16,15 +16,10 @@ extension Configuration {
         session.mtu == 0 ? min(1492, (lowerMTU(of: session) ?? 1500) - 8) : session.mtu
     }
 
-    func checkSessions(_ positions: Positions, _ problems: inout ProblemList) {
-        var names = Set((ports.map(\.name) + vlans.map(\.name)).filter { !$0.isEmpty })
-        var addresses = Set(ports.flatMap(\.addresses).map(\.address))
-        for vlan in vlans { addresses.formUnion(vlan.addresses.map(\.address)) }
+    func checkSessions(_ positions: Positions, _ claims: inout InterfaceClaims, _ problems: inout ProblemList) {
         var places: [Place: Int] = [:]
         for (session, lines) in zip(sessions, positions.sessions) {
-            if !session.name.isEmpty, !names.insert(session.name).inserted {
-                problems.add(lines.line("name"), "pppoe.name", "\"\(session.name)\" is another interface's name as well; each interface needs a name of its own")
-            }
+            claims.take(name: session.name, .session, lines, &problems)
             checkLower(session, lines, &problems)
             if session.session != 0, !session.port.isEmpty {
                 let place = Place(port: session.port, session: session.session)
@@ -34,15 +29,7 @@ extension Configuration {
                     places[place] = lines.line("session")
                 }
             }
-            for (index, prefix) in session.addresses.enumerated() {
-                let line = lines.line("addresses[\(index)]")
-                if !addresses.insert(prefix.address).inserted {
-                    problems.add(line, "pppoe.addresses", "\(prefix.address) is another interface's as well; each address belongs to one interface")
-                }
-                if prefix.address.family == .ipv6, effectiveMTU(of: session) < 1280 {
-                    problems.add(line, "pppoe.addresses", "\(prefix) is an IPv6 address, and the session's mtu is \(effectiveMTU(of: session)); IPv6 needs at least 1280")
-                }
-            }
+            claims.take(addresses: session.addresses, mtu: effectiveMTU(of: session), .session, lines, &problems)
         }
     }
 
@@ -58,7 +45,7 @@ extension Configuration {
         } else if vlans.contains(where: { $0.name == session.port }) {
             problems.add(lines.line("port"), "pppoe.port", "\"\(session.port)\" is a VLAN on a VLAN; a frame carries one tag before a session header at most")
         } else {
-            problems.add(lines.line("port"), "pppoe.port", unknownPort(session.port))
+            problems.add(lines.line("port"), "pppoe.port", unknownPort(session.port, allowed: ports.map(\.name) + vlans.filter { portIndex(named: $0.port) != nil }.map(\.name)))
         }
     }
 

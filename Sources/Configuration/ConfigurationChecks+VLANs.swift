@@ -23,22 +23,10 @@ extension Configuration {
         return (onPorts + onVLANs).map { (place: $0.offset, vlan: $0.element) }
     }
 
-    func checkVLANs(_ positions: Positions, _ problems: inout ProblemList) {
-        var names: [String: Int] = [:]
-        var addresses: [IPAddress: Int] = [:]
-        for (port, lines) in zip(ports, positions.ports) {
-            if names[port.name] == nil { names[port.name] = lines.line("name") }
-            for (index, prefix) in port.addresses.enumerated() where addresses[prefix.address] == nil { addresses[prefix.address] = lines.line("addresses[\(index)]") }
-        }
+    func checkVLANs(_ positions: Positions, _ claims: inout InterfaceClaims, _ problems: inout ProblemList) {
         var places: [Place: Int] = [:]
         for (vlan, lines) in zip(vlans, positions.vlans) {
-            if !vlan.name.isEmpty {
-                if let first = names[vlan.name] {
-                    problems.add(lines.line("name"), "vlan.name", "\"\(vlan.name)\" is the name of the interface in line \(first) as well; each interface needs a name of its own")
-                } else {
-                    names[vlan.name] = lines.line("name")
-                }
-            }
+            claims.take(name: vlan.name, .vlan, lines, &problems)
             checkLower(vlan, lines, &problems)
             if vlan.id != 0, !vlan.port.isEmpty {
                 let place = Place(port: vlan.port, id: vlan.id, tag: vlan.tag)
@@ -48,17 +36,7 @@ extension Configuration {
                     places[place] = lines.line("id")
                 }
             }
-            for (index, prefix) in vlan.addresses.enumerated() {
-                let line = lines.line("addresses[\(index)]")
-                if let first = addresses[prefix.address] {
-                    problems.add(line, "vlan.addresses", "\(prefix.address) is given in line \(first) as well; each address belongs to one interface")
-                } else {
-                    addresses[prefix.address] = line
-                }
-                if prefix.address.family == .ipv6, effectiveMTU(of: vlan) < 1280 {
-                    problems.add(line, "vlan.addresses", "\(prefix) is an IPv6 address, and the VLAN's mtu is \(effectiveMTU(of: vlan)); IPv6 needs at least 1280")
-                }
-            }
+            claims.take(addresses: vlan.addresses, mtu: effectiveMTU(of: vlan), .vlan, lines, &problems)
         }
     }
 
@@ -72,7 +50,7 @@ extension Configuration {
                 problems.add(lines.line("mtu"), "vlan.mtu", "\(vlan.mtu) is more than the \(lower) of \"\(vlan.port)\" below; must be 0 or at most \(lower)")
             }
         } else if interfaceIndex(named: vlan.port) == nil {
-            problems.add(lines.line("port"), "vlan.port", unknownPort(vlan.port))
+            problems.add(lines.line("port"), "vlan.port", unknownPort(vlan.port, allowed: ports.map(\.name) + vlans.filter { $0.name != vlan.name && portIndex(named: $0.port) != nil }.map(\.name)))
         } else {
             problems.add(lines.line("port"), "vlan.port", "\"\(vlan.port)\" is a VLAN on a VLAN already; a frame carries two tags at most")
         }

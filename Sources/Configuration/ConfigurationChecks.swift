@@ -6,9 +6,10 @@ import Wire
 extension Configuration {
     mutating func check(_ positions: Positions, fileExists: (String) -> Bool, _ problems: inout ProblemList) {
         checkCores(positions, &problems)
-        checkPorts(positions, &problems)
-        checkVLANs(positions, &problems)
-        checkSessions(positions, &problems)
+        var claims = InterfaceClaims()
+        checkPorts(positions, &claims, &problems)
+        checkVLANs(positions, &claims, &problems)
+        checkSessions(positions, &claims, &problems)
         checkRoutes(positions, &problems)
         checkRules(positions, &problems)
         checkNeighbours(positions, &problems)
@@ -39,21 +40,13 @@ extension Configuration {
         }
     }
 
-    private func checkPorts(_ positions: Positions, _ problems: inout ProblemList) {
+    private func checkPorts(_ positions: Positions, _ claims: inout InterfaceClaims, _ problems: inout ProblemList) {
         if ports.isEmpty, !problems.problems.contains(where: { $0.key.hasPrefix("port") }) {
             problems.add(1, "port", "missing; at least one [[port]] with name and device is needed")
         }
-        var names: [String: Int] = [:]
         var devices: [String: Int] = [:]
-        var addresses: [IPAddress: Int] = [:]
         for (port, lines) in zip(ports, positions.ports) {
-            if !port.name.isEmpty {
-                if let first = names[port.name] {
-                    problems.add(lines.line("name"), "port.name", "\"\(port.name)\" is the name of the port in line \(first) as well; each port needs a name of its own")
-                } else {
-                    names[port.name] = lines.line("name")
-                }
-            }
+            claims.take(name: port.name, .port, lines, &problems)
             let device = String(port.device.prefix { $0 != "," }).lowercased()
             if !device.isEmpty {
                 if let first = devices[device] {
@@ -62,17 +55,7 @@ extension Configuration {
                     devices[device] = lines.line("device")
                 }
             }
-            for (index, prefix) in port.addresses.enumerated() {
-                let line = lines.line("addresses[\(index)]")
-                if let first = addresses[prefix.address] {
-                    problems.add(line, "port.addresses", "\(prefix.address) is given in line \(first) as well; each address belongs to one port")
-                } else {
-                    addresses[prefix.address] = line
-                }
-                if prefix.address.family == .ipv6, port.mtu < 1280 {
-                    problems.add(line, "port.addresses", "\(prefix) is an IPv6 address, and the port's mtu is \(port.mtu); IPv6 needs at least 1280")
-                }
-            }
+            claims.take(addresses: port.addresses, mtu: port.mtu, .port, lines, &problems)
         }
     }
 
@@ -103,8 +86,9 @@ extension Configuration {
             ?? sessions.first { $0.addresses.contains { $0.holds(address) } }?.name
     }
 
-    func unknownPort(_ name: String) -> String {
-        let names = interfaceNames.filter { !$0.isEmpty }
+    /// - Parameter allowed: the names that could stand there; those of all interfaces if nil.
+    func unknownPort(_ name: String, allowed: [String]? = nil) -> String {
+        let names = (allowed ?? interfaceNames).filter { !$0.isEmpty }
         return "there is no port \"\(name)\"\(didYouMean(name, names)); must be \(names.isEmpty ? "the name of a [[port]]" : quotedList(names))"
     }
 

@@ -146,16 +146,9 @@ extension ConnectionTracker {
         tuple.destination = parsed.destinationAddress
         tuple.transportProtocol = parsed.transportProtocol
         // The chain of extension headers ends without an upper-layer header (ipv6_skip_exthdr fails).
-        if family == .ipv6, parsed.flags.contains(.transportMalformed), isExtensionHeader(parsed.transportProtocol) { return nil }
+        if family == .ipv6, parsed.flags.contains(.transportMalformed), PacketParser.isExtensionHeader(parsed.transportProtocol) { return nil }
         guard readTransport(packet, protocol: parsed.transportProtocol, offset: Int(parsed.transportOffset), length: parsed.transportLength, into: &tuple) else { return nil }
         return tuple
-    }
-
-    private static func isExtensionHeader(_ number: UInt8) -> Bool {
-        switch number {
-        case IPProtocol.hopByHop, IPProtocol.routing, IPProtocol.destinationOptions, IPProtocol.fragment, IPProtocol.authentication: true
-        default: false
-        }
     }
 
     /// The protocol's part of a tuple, from `length` readable bytes at `offset`.

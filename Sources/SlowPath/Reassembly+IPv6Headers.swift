@@ -11,7 +11,7 @@ extension Reassembler {
         var next = packet.load8(network + 6), start = network + 40
         while next != IPProtocol.fragment {
             guard PacketParser.isExtensionHeader(next), start + 2 <= end else { return false }
-            let size = size(ofHeader: next, units: packet.load8(start + 1))
+            let size = PacketParser.extensionHeaderLength(next, units: packet.load8(start + 1))
             next = packet.load8(start)
             start += size
         }
@@ -27,7 +27,7 @@ extension Reassembler {
         while PacketParser.isExtensionHeader(next) {
             guard start + 2 <= end else { return false }
             if next == IPProtocol.fragment, start + 4 > end || packet.load16(start + 2) & 0xfff8 != 0 { return false }
-            let size = size(ofHeader: next, units: packet.load8(start + 1))
+            let size = PacketParser.extensionHeaderLength(next, units: packet.load8(start + 1))
             next = packet.load8(start)
             start += size
         }
@@ -36,14 +36,6 @@ extension Reassembler {
         case IPProtocol.tcp: return start + 20 > end
         case IPProtocol.udp, IPProtocol.icmpv6: return start + 8 > end
         default: return start + 1 > end
-        }
-    }
-
-    private static func size(ofHeader number: UInt8, units: UInt8) -> Int {
-        switch number {
-        case IPProtocol.fragment: 8
-        case IPProtocol.authentication: (Int(units) + 2) * 4
-        default: (Int(units) + 1) * 8
         }
     }
 }

@@ -37,7 +37,7 @@ extension SlowPath {
             case IPProtocol.destinationOptions:
                 guard at + 8 <= end, at + (Int(packet.load8(at + 1)) + 1) * 8 <= end else { return .dropped(.ipv6ExtensionTruncated) }
                 var error: ICMPError?
-                let defect = HopByHopOptions.check(packet, parsed, header: at, isHopByHop: false, error: &error)
+                let defect = IPv6Options.check(packet, parsed, header: at, isHopByHop: false, error: &error)
                 if let error { sendError(error, about: transit) }
                 guard defect == .none else { return .dropped(defect) }
             case IPProtocol.noNextHeader:
@@ -48,7 +48,7 @@ extension SlowPath {
                 return .dropped(.localNoProtocol)
             }
             field = UInt32(at - network)
-            let size = next == IPProtocol.fragment ? 8 : (Int(packet.load8(at + 1)) + 1) * 8
+            let size = PacketParser.extensionHeaderLength(next, units: packet.load8(at + 1))
             next = packet.load8(at)
             at += size
         }

@@ -11,7 +11,7 @@ extension SlowPath {
     /// Hop-by-hop options; nil if the packet goes on.
     mutating func checkHopByHop(_ transit: inout Transit) -> Disposition? {
         var error: ICMPError?
-        let defect = HopByHopOptions.check(transit.context.packet, transit.context.parsed, error: &error)
+        let defect = IPv6Options.check(transit.context.packet, transit.context.parsed, error: &error)
         guard defect != .none else { return nil }
         if let error { sendError(error, about: transit) }
         return .dropped(defect)

@@ -80,7 +80,7 @@ extension PacketParser {
         if destination.isMulticast, destination.high >> 48 & 0x0f <= 1 { return .martianDestination }
         var payloadLength = Int(first >> 16 & 0xffff)
         // A length of 0 with a hop-by-hop header means all that there is: a jumbogram says more in an option (RFC 2675), and
-        // `HopByHopOptions` judges that.
+        // `IPv6Options` judges that.
         if payloadLength == 0, UInt8(truncatingIfNeeded: first >> 8) == IPProtocol.hopByHop { payloadLength = available - 40 }
         guard payloadLength + 40 <= available else { return .ipv6BadPayloadLength }
 
@@ -164,6 +164,15 @@ extension PacketParser {
         switch number {
         case IPProtocol.hopByHop, IPProtocol.routing, IPProtocol.destinationOptions, IPProtocol.fragment, IPProtocol.authentication: true
         default: false
+        }
+    }
+
+    /// Bytes of an extension header whose length field says `units`.
+    @inlinable public static func extensionHeaderLength(_ number: UInt8, units: UInt8) -> Int {
+        switch number {
+        case IPProtocol.fragment: 8
+        case IPProtocol.authentication: (Int(units) + 2) * 4
+        default: (Int(units) + 1) * 8
         }
     }
 

@@ -24,14 +24,9 @@ public struct UpperLayer: Sendable {
         var next = packet.load8(network + 6), start = network + 40
         while PacketParser.isExtensionHeader(next) {
             guard start + 2 <= end else { return nil }
-            let units = Int(packet.load8(start + 1))
-            var size = (units + 1) * 8
-            if next == IPProtocol.fragment {
-                guard start + 4 <= end, packet.load16(start + 2) & 0xfff8 == 0 else { return nil }
-                size = 8
-            } else if next == IPProtocol.authentication {
-                size = (units + 2) * 4
-            }
+            // A later fragment has no upper-layer header.
+            if next == IPProtocol.fragment, start + 4 > end || packet.load16(start + 2) & 0xfff8 != 0 { return nil }
+            let size = PacketParser.extensionHeaderLength(next, units: packet.load8(start + 1))
             next = packet.load8(start)
             start += size
         }

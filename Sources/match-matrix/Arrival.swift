@@ -49,7 +49,7 @@ struct Arrival {
         if parsed.vlanCount == 1, parsed.outerTag & 0xfff == 0 { frame.removeSubrange(12 ..< 16) } else if parsed.vlanCount > 0 { return nil }
         guard link.isWellFormed, parsed.family != nil, !parsed.flags.contains(.isFragment) else { return nil }
         var error: ICMPError?
-        guard HopByHopOptions.check(arrived.packet, arrived.parsed, error: &error) == .none else { return nil }
+        guard IPv6Options.check(arrived.packet, arrived.parsed, error: &error) == .none else { return nil }
         if parsed.family == .ipv6, parsed.fragmentHeaderOffset != 0 { frame = withoutFragmentHeader(frame, Int(parsed.fragmentHeaderOffset)) }
         var shown = Shown(frame)
         guard shown.isWellFormed, var context = shown.context, let version = context.parsed.family else { return nil }

@@ -275,7 +275,7 @@ import Wire
             var message = NeighbourMessage(type: 0, source: p.sourceAddress, destination: p.destinationAddress, target: p.destinationAddress)
             _ = NeighbourMessage.read(packet, p, into: &message)
             var error: ICMPError?
-            _ = HopByHopOptions.check(packet, p, error: &error)
+            _ = IPv6Options.check(packet, p, error: &error)
         }
     }
 
@@ -295,7 +295,7 @@ import Wire
         let body = bytes(options)
         let (packet, p) = parsed(ipv6Frame(0, [17, UInt8((body.count + 2) / 8 - 1)] + body + udp()))
         var error: ICMPError?
-        let result = HopByHopOptions.check(packet, p, error: &error)
+        let result = IPv6Options.check(packet, p, error: &error)
         #expect(result == reason && error?.type == expected?.type && error?.code == expected?.code && error?.information == expected?.information)
     }
 }

@@ -3,16 +3,16 @@
 //
 // Invariant: the walk is bounded by the header's length (2048 bytes) and by `maximumOptions`.
 
-public enum HopByHopOptions {
+public enum IPv6Options {
     /// Options other than padding in one header (Linux: max_hbh_opts_number).
     public static var maximumOptions: Int { 8 }
 
-    /// Whether the packet has the header, directly behind the IPv6 header.
+    /// Whether the packet has a hop-by-hop options header, directly behind the IPv6 header.
     @inlinable public static func isPresent(_ packet: PacketBuffer, _ parsed: ParsedPacket) -> Bool {
         parsed.family == .ipv6 && parsed.flags.contains(.hasOptions) && packet.load8(Int(parsed.networkOffset) + 6) == IPProtocol.hopByHop
     }
 
-    /// Checks the options; unknown ones are handled by the two highest bits of their type (RFC 8200 section 4.2).
+    /// Checks the hop-by-hop options; unknown ones are handled by the two highest bits of their type (RFC 8200 section 4.2).
     ///
     /// - Parameter error: set if a parameter problem is to be sent.
     /// - Returns: `.none` or `.ipv6BadOption`.
