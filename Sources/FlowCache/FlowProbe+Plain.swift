@@ -54,8 +54,8 @@ extension FlowProbe {
         let connection = isIPv6
             ? entry.assumingMemoryBound(to: FlowEntry6.self).pointee.connection : entry.assumingMemoryBound(to: FlowEntry4.self).pointee.connection
         let pair = (base + Int(connection) &* connections.stride).assumingMemoryBound(to: TCPWindowPair.self)
-        let segment = TCPSegment(header: transport, length: Int(probe.pointee.totalLength) &- (isIPv6 ? 40 : 20))
-        return TCPWindow.acceptEstablished(pair, segment, direction: flags & FlowAction.Flag.isReply) ? action : nil
+        let length = Int(probe.pointee.totalLength) &- (isIPv6 ? 40 : 20)
+        return TCPWindow.acceptEstablished(pair, header: transport, length: length, direction: flags & FlowAction.Flag.isReply) ? action : nil
     }
 
     /// Rewrites and counts a TCP or UDP packet that `acceptPlain` accepted.

@@ -13,72 +13,76 @@ extension TCPWindow {
     /// that neither undoes the other's. Relaxed loads and stores: a worker that has not seen its neighbour's newest yet
     /// refuses a segment at most, and the slow path judges it. What both may write (`retransmissions` and the last segment, the
     /// unacknowledged flag, a window that grew by data beyond it) only chooses among timeouts or widens again with the next segment.
-    /// - Parameter direction: 0 original, 1 reply.
-    @inlinable @inline(__always)
-    public static func acceptEstablished(_ pair: UnsafeMutablePointer<TCPWindowPair>, _ segment: TCPSegment, direction: UInt8) -> Bool {
+    /// - Parameters:
+    ///   - header: as `TCPSegment` takes it; read here, so that a call out of the worker's loop passes four words and no more.
+    ///   - length: as `TCPSegment` takes it.
+    ///   - direction: 0 original, 1 reply.
+    @inlinable @inline(never)
+    public static func acceptEstablished(_ pair: UnsafeMutablePointer<TCPWindowPair>, header: UnsafeMutableRawPointer, length: Int, direction: UInt8) -> Bool {
         let base = UnsafeMutableRawPointer(pair)
+        let segment = TCPSegment(header: header, length: length)
         guard segment.flags & (TCPFlags.syn | TCPFlags.fin | TCPFlags.rst | TCPFlags.ack) == TCPFlags.ack,
             pair.pointee.state == TCPState.established.rawValue
         else { return false }
+        let sender = SharedEndpoint(base + Int(direction) &* SharedEndpoint.stride)
+        let receiver = SharedEndpoint(base + (1 &- Int(direction)) &* SharedEndpoint.stride)
         // Without SACK blocks the edge that a segment acknowledges is its acknowledgement.
         var sack = segment.acknowledgement
-        let receiver = SharedEndpoint(base + (1 &- Int(direction)) &* SharedEndpoint.stride)
         if segment.headerLength != 20, receiver.flags & TCPEndpoint.Flag.sackPermitted != 0 { sack = segment.highestAcknowledged }
-        return accept(
-            base, sequence: segment.sequence, acknowledgement: segment.acknowledgement, sack: sack, end: segment.end, window: segment.window,
-            direction: UInt32(direction & 1))
+        let end = segment.sequence &+ segment.payloadLength
+        guard isWithin(sender, receiver, sequence: segment.sequence, sack: sack, end: end) else { return false }
+        note(base, segment, end: end, direction: direction)
+        learn(sender, receiver, acknowledgement: segment.acknowledgement, sack: sack, end: end, window: UInt32(segment.window))
+        return true
     }
 
-    /// `position` and `update` in one, on shared memory: the four conditions are four differences of which none may be
-    /// negative, and only what changes is stored.
-    @inlinable @inline(never)
-    static func accept(
-        _ base: UnsafeMutableRawPointer, sequence: UInt32, acknowledgement: UInt32, sack: UInt32, end: UInt32, window: UInt16, direction: UInt32
-    ) -> Bool {
-        let sender = SharedEndpoint(base + Int(direction) &* SharedEndpoint.stride)
-        let receiver = SharedEndpoint(base + Int(1 &- direction) &* SharedEndpoint.stride)
-        let senderEnd = sender.end, senderMaxEnd = sender.maxEnd, senderMaxWindow = sender.maxWindow, senderWord = sender.scaleAndFlags
-        let receiverEnd = receiver.end, receiverMaxWindow = receiver.maxWindow
+    /// `position`, on shared memory: the four conditions are four differences of which none may be negative.
+    @inlinable @inline(__always)
+    static func isWithin(_ sender: SharedEndpoint, _ receiver: SharedEndpoint, sequence: UInt32, sack: UInt32, end: UInt32) -> Bool {
+        let senderMaxWindow = sender.maxWindow, receiverMaxWindow = receiver.maxWindow
         guard senderMaxWindow != 0, receiverMaxWindow != 0 else { return false }
-        let belowUpper = senderMaxEnd &- sequence
-        let aboveLower = end &- (senderEnd &- receiverMaxWindow)
-        let seen = receiverEnd &- sack
-        let recent = sack &- (receiverEnd &- max(senderMaxWindow, 66000))
-        guard Int32(bitPattern: belowUpper | aboveLower | seen | recent) >= 0 else { return false }
+        let unseen = receiver.end &- sack
+        let belowUpper = sender.maxEnd &- sequence
+        let aboveLower = end &- sender.end &+ receiverMaxWindow
+        let recent = max(senderMaxWindow, 66000) &- unseen
+        return Int32(bitPattern: belowUpper | aboveLower | unseen | recent) >= 0
+    }
 
-        let scaled = UInt32(window) &<< (senderWord & 15)
-        let granted = scaled &+ (sack &- acknowledgement)
-        if granted > senderMaxWindow { sender.store(maxWindow: granted) }
-        var newSenderWord = senderWord
-        if isAfter(end, senderEnd) {
-            sender.store(end: end)
-            newSenderWord |= SharedEndpoint.word(TCPEndpoint.Flag.dataUnacknowledged)
-        }
-        if senderWord & SharedEndpoint.word(TCPEndpoint.Flag.maxAckSet) == 0 || isAfter(acknowledgement, sender.maxAck) {
-            sender.store(maxAck: acknowledgement)
-            newSenderWord |= SharedEndpoint.word(TCPEndpoint.Flag.maxAckSet)
-        }
-        if newSenderWord != senderWord { sender.store(scaleAndFlags: newSenderWord) }
-        if isAfter(end, senderMaxEnd) { receiver.store(maxWindow: receiverMaxWindow &+ (end &- senderMaxEnd)) }
+    /// `update`, on shared memory: only what changes is stored.
+    @inlinable @inline(__always)
+    static func learn(_ sender: SharedEndpoint, _ receiver: SharedEndpoint, acknowledgement: UInt32, sack: UInt32, end: UInt32, window: UInt32) {
+        let senderWord = sender.scaleAndFlags
+        let scaled = window &<< (senderWord & 15)
         let edge = sack &+ scaled
-        if isAfter(edge, receiver.maxEnd &- 1) { receiver.store(maxEnd: scaled == 0 ? edge &+ 1 : edge) }
-        if acknowledgement == receiverEnd {
+        if edge &- acknowledgement > sender.maxWindow { sender.store(maxWindow: edge &- acknowledgement) }
+        var newWord = senderWord | SharedEndpoint.word(TCPEndpoint.Flag.maxAckSet)
+        if isAfter(acknowledgement, sender.maxAck) || newWord != senderWord { sender.store(maxAck: acknowledgement) }
+        if isAfter(end, sender.end) {
+            sender.store(end: end)
+            newWord |= SharedEndpoint.word(TCPEndpoint.Flag.dataUnacknowledged)
+        }
+        if newWord != senderWord { sender.store(scaleAndFlags: newWord) }
+        if isAfter(end, sender.maxEnd) { receiver.store(maxWindow: receiver.maxWindow &+ (end &- sender.maxEnd)) }
+        if !isBefore(edge, receiver.maxEnd) { receiver.store(maxEnd: scaled == 0 ? edge &+ 1 : edge) }
+        if acknowledgement == receiver.end {
             let word = receiver.scaleAndFlags
             if word & SharedEndpoint.word(TCPEndpoint.Flag.dataUnacknowledged) != 0 {
                 receiver.store(scaleAndFlags: word & ~SharedEndpoint.word(TCPEndpoint.Flag.dataUnacknowledged))
             }
         }
+    }
 
-        // The last segment's numbers are two words: sequence and acknowledgement; end, window, direction, kind.
+    /// `noteAck`, on shared memory. The last segment's numbers are two words: sequence and acknowledgement; end, window, direction, kind.
+    @inlinable @inline(__always)
+    static func note(_ base: UnsafeMutableRawPointer, _ segment: TCPSegment, end: UInt32, direction: UInt8) {
         let numbers = base.sharedWord(SharedEndpoint.lastNumbers), place = base.sharedWord(SharedEndpoint.lastPlace)
-        let newNumbers = UInt64(sequence) | UInt64(acknowledgement) &<< 32
-        let newPlace = UInt64(end) | UInt64(window) &<< 32 | UInt64(direction) &<< 48 | UInt64(TCPSegment.Kind.ack.rawValue) &<< 56
+        let newNumbers = UInt64(segment.sequence) | UInt64(segment.acknowledgement) &<< 32
+        let newPlace = UInt64(end) | UInt64(segment.window) &<< 32 | UInt64(direction) &<< 48 | UInt64(TCPSegment.Kind.ack.rawValue) &<< 56
         let isRepeated = (numbers.pointee.load(ordering: .relaxed) ^ newNumbers) | ((place.pointee.load(ordering: .relaxed) ^ newPlace) &<< 8) == 0
         numbers.pointee.store(newNumbers, ordering: .relaxed)
         place.pointee.store(newPlace, ordering: .relaxed)
         let pair = base.assumingMemoryBound(to: TCPWindowPair.self)
         pair.pointee.retransmissions = isRepeated ? pair.pointee.retransmissions &+ 1 : 0
-        return true
     }
 }
 

@@ -6,6 +6,7 @@ import Testing
 /// A TCP header with options in memory of its own, which is never freed: a segment points into it and may outlive the header.
 private final class Header {
     let memory = UnsafeMutableRawPointer.allocate(byteCount: 60, alignment: 8)
+    let length: Int
     let segment: TCPSegment
     init(_ flags: UInt8, sequence: UInt32, acknowledgement: UInt32, window: UInt16 = 1000, options: [UInt8] = [], payload: Int = 0, dataOffset: UInt8? = nil) {
         var bytes: [UInt8] = [0, 1, 0, 2]
@@ -13,7 +14,8 @@ private final class Header {
         bytes += [(dataOffset ?? UInt8(5 + options.count / 4)) << 4, flags, UInt8(window >> 8), UInt8(window & 255), 0, 0, 0, 0]
         bytes += options
         memory.copyMemory(from: bytes, byteCount: bytes.count)
-        segment = TCPSegment(header: memory, length: 20 + options.count + payload)
+        length = 20 + options.count + payload
+        segment = TCPSegment(header: memory, length: length)
     }
 }
 
@@ -27,6 +29,10 @@ private struct Generator {
 
 @Suite struct TCPWindowCheckTests {
     @Test func theSharedEndpointLiesWhereThePairDoes() { #expect(SharedEndpoint.matchesLayout) }
+
+    private func accepts(_ pair: inout TCPWindowPair, _ header: Header, direction: UInt8 = 0) -> Bool {
+        TCPWindow.acceptEstablished(&pair, header: header.memory, length: header.length, direction: direction)
+    }
 
     /// Client at 1000, server at 5000, each granting 1000 bytes.
     private func established() -> TCPWindowPair {
@@ -52,14 +58,14 @@ private struct Generator {
         let header = Header(TCPFlags.ack, sequence: sequence, acknowledgement: acknowledgement, payload: payload)
         #expect(TCPWindow.judge(&pair, header.segment, direction: 0) == expected)
         var again = established()
-        #expect(TCPWindow.acceptEstablished(&again, header.segment, direction: 0) == (expected == .within))
+        #expect(accepts(&again, header) == (expected == .within))
     }
 
     @Test func anAcknowledgementIsScaled() {
         var pair = established()
         pair.original.scale = 7
         let header = Header(TCPFlags.ack, sequence: 1000, acknowledgement: 5000, window: 500)
-        #expect(TCPWindow.acceptEstablished(&pair, header.segment, direction: 0))
+        #expect(accepts(&pair, header))
         #expect(pair.reply.maxEnd == 5000 + 500 << 7)
         #expect(pair.original.maxWindow == 500 << 7)
     }
@@ -69,26 +75,26 @@ private struct Generator {
         let far: [UInt8] = [1, 1, 5, 10, 0, 0, 0x13, 0x24, 0, 0, 0x13, 0x89]
         var pair = established()
         pair.reply.flags = TCPEndpoint.Flag.sackPermitted
-        #expect(TCPWindow.acceptEstablished(&pair, Header(TCPFlags.ack, sequence: 1000, acknowledgement: 4000, options: sack).segment, direction: 0))
+        #expect(accepts(&pair, Header(TCPFlags.ack, sequence: 1000, acknowledgement: 4000, options: sack)))
         #expect(pair.original.maxWindow == 2000)
-        #expect(!TCPWindow.acceptEstablished(&pair, Header(TCPFlags.ack, sequence: 1000, acknowledgement: 4000, options: far).segment, direction: 0))
+        #expect(!accepts(&pair, Header(TCPFlags.ack, sequence: 1000, acknowledgement: 4000, options: far)))
         pair.reply.flags = 0
-        #expect(TCPWindow.acceptEstablished(&pair, Header(TCPFlags.ack, sequence: 1000, acknowledgement: 4000, options: far).segment, direction: 0))
+        #expect(accepts(&pair, Header(TCPFlags.ack, sequence: 1000, acknowledgement: 4000, options: far)))
     }
 
     @Test func onlyPlainSegmentsOfEstablishedConnectionsAreForTheWorker() {
         for flags in [TCPFlags.syn, TCPFlags.fin, TCPFlags.rst] {
             var pair = established()
-            #expect(!TCPWindow.acceptEstablished(&pair, Header(flags | TCPFlags.ack, sequence: 1000, acknowledgement: 5000).segment, direction: 0))
+            #expect(!accepts(&pair, Header(flags | TCPFlags.ack, sequence: 1000, acknowledgement: 5000)))
         }
         for state in TCPState.allCases where state != .established {
             var pair = established()
             pair.state = state.rawValue
-            #expect(!TCPWindow.acceptEstablished(&pair, Header(TCPFlags.ack, sequence: 1000, acknowledgement: 5000).segment, direction: 0))
+            #expect(!accepts(&pair, Header(TCPFlags.ack, sequence: 1000, acknowledgement: 5000)))
         }
         var fresh = established()
         fresh.reply.maxWindow = 0
-        #expect(!TCPWindow.acceptEstablished(&fresh, Header(TCPFlags.ack, sequence: 1000, acknowledgement: 5000).segment, direction: 0))
+        #expect(!accepts(&fresh, Header(TCPFlags.ack, sequence: 1000, acknowledgement: 5000)))
     }
 
     @Test func optionsOfASYN() {
@@ -125,7 +131,7 @@ private struct Generator {
                 dataOffset: random.next() % 50 == 0 ? UInt8(random.next() & 15) : nil)
             var fast = pair
             var slow = pair
-            let takes = TCPWindow.acceptEstablished(&fast, header.segment, direction: direction)
+            let takes = accepts(&fast, header, direction: direction)
             let position = TCPWindow.judge(&slow, header.segment, direction: direction)
             if takes {
                 accepted += 1
