@@ -5,51 +5,65 @@ import Wire
 
 struct PacketGenerator {
     private var random: SplitMix64
-    static let ports: [(mac: UInt64, v4: UInt32, v6: (UInt64, UInt64))] = [
-        (0x0200_0000_0a01, 0x0a00_0101, (0xfd00_0001_0000_0000, 1)), (0x0200_0000_0b01, 0x0a00_0201, (0xfd00_0002_0000_0000, 1)),
-    ]
-
     init(seed: UInt64) { random = SplitMix64(seed: seed) }
 
     mutating func next(_ bound: Int) -> Int { Int(truncatingIfNeeded: random.next() % UInt64(max(1, bound))) }
     private mutating func chance(_ percent: Int) -> Bool { next(100) < percent }
     private mutating func pick<Element>(_ elements: [Element]) -> Element { elements[next(elements.count)] }
 
-    /// A well-formed frame for `port`.
-    mutating func frame(port: Int) -> [UInt8] {
+    /// A well-formed frame, and the port where it comes in. Half of them come by the two untagged interfaces.
+    mutating func frame() -> (port: Int, bytes: [UInt8]) {
+        let index = chance(50) ? next(2) : next(FuzzNetwork.interfaces.count)
+        let interface = FuzzNetwork.interfaces[index]
+        let other = FuzzNetwork.interfaces[chance(40) ? 1 - min(index, 1) : next(FuzzNetwork.interfaces.count)]
         let kind = next(100)
-        if kind < 3 { return arp(port) }
-        return chance(60) ? ipv4(port) : ipv6(port)
+        let plain = kind < 3 ? arp(interface) : chance(60) ? ipv4(interface, other) : ipv6(interface, other)
+        return (interface.port, encapsulated(plain, interface))
     }
 
-    private func link(_ port: Int, _ type: UInt16) -> ByteWriter {
+    /// The frame with the interface's tags and session header.
+    private mutating func encapsulated(_ plain: [UInt8], _ interface: FuzzInterface) -> [UInt8] {
+        var frame = ByteWriter(bytes: Array(plain[..<12]))
+        for tag in interface.tags { frame.put(UInt64(tag) | UInt64(next(8)) << 13, 4) }
+        if interface.session != 0 {
+            frame.put(0x8864_1100, 4)
+            frame.put(UInt64(interface.session), 2)
+            frame.put(UInt64(plain.count - 12), 2)
+            frame.put(plain[12] == 0x86 ? 0x57 : 0x21, 2)
+        } else {
+            frame.bytes += plain[12 ..< 14]
+        }
+        return frame.bytes + plain[14...]
+    }
+
+    private func link(_ interface: FuzzInterface, _ type: UInt16) -> ByteWriter {
         var frame = ByteWriter()
-        frame.put(Self.ports[port].mac, 6)
-        frame.put(0x0200_0000_0002 | UInt64(port) << 8, 6)
+        frame.put(interface.mac, 6)
+        frame.put(interface.peer, 6)
         frame.put(UInt64(type), 2)
         return frame
     }
 
-    private mutating func arp(_ port: Int) -> [UInt8] {
-        var frame = link(port, EtherType.arp)
+    private mutating func arp(_ interface: FuzzInterface) -> [UInt8] {
+        var frame = link(interface, EtherType.arp)
         frame.put(0x0001_0800_0604, 6)
         frame.put(UInt64(1 + next(2)), 2)
-        frame.put(0x0200_0000_0002, 6)
-        frame.put(UInt64(host4(port)), 4)
+        frame.put(interface.peer, 6)
+        frame.put(UInt64(host4(interface)), 4)
         frame.put(0, 6)
-        frame.put(UInt64(chance(70) ? Self.ports[port].v4 : host4(port)), 4)
+        frame.put(UInt64(chance(70) ? interface.ipv4 : host4(interface)), 4)
         return frame.bytes
     }
 
-    private mutating func host4(_ port: Int) -> UInt32 { (Self.ports[port].v4 & 0xffff_ff00) | UInt32(2 + next(3)) }
+    private mutating func host4(_ interface: FuzzInterface) -> UInt32 { (interface.ipv4 & 0xffff_ff00) | UInt32(2 + next(3)) }
 
     private static let oddDestinations: [UInt32] = [0xe000_0001, 0xffff_ffff, 0x7f00_0001, 0x0a00_01ff, 0x0808_0808, 0]
     private static let options: [[UInt8]] = [[7, 7, 4, 0, 0, 0, 0, 0], [0x44, 8, 5, 0, 0, 0, 0, 0], [0x83, 7, 4, 10, 0, 2, 2, 0], [0x94, 4, 0, 0], [1, 1, 1, 0]]
 
-    private mutating func ipv4(_ port: Int) -> [UInt8] {
-        let source = host4(port)
-        let destination = chance(80) ? host4(1 - port) : chance(60) ? Self.ports[port].v4 : pick(Self.oddDestinations)
-        let (number, payload) = transport(v6: false, port)
+    private mutating func ipv4(_ interface: FuzzInterface, _ other: FuzzInterface) -> [UInt8] {
+        let source = host4(interface)
+        let destination = chance(80) ? host4(other) : chance(60) ? interface.ipv4 : pick(Self.oddDestinations)
+        let (number, payload) = transport(v6: false, interface, other)
         let options: [UInt8] = chance(5) ? pick(Self.options) : []
         var rest = payload
         var fragment: UInt16 = chance(50) ? 0x4000 : 0
@@ -63,7 +77,7 @@ struct PacketGenerator {
                 fragment = UInt16(cut / 8)
             }
         }
-        var frame = link(port, EtherType.ipv4)
+        var frame = link(interface, EtherType.ipv4)
         frame.put(UInt64(0x45 + options.count / 4), 1)
         frame.put(UInt64(next(256)), 1)
         frame.put(UInt64(20 + options.count + rest.count), 2)
@@ -81,10 +95,10 @@ struct PacketGenerator {
 
     private static let groups: [(UInt64, UInt64)] = [(0xff02_0000_0000_0000, 1), (0xff02_0000_0000_0000, 0x1_ff00_0001), (0xfe80_0000_0000_0000, 9), (0x2001_0db8_0000_0000, 1)]
 
-    private mutating func ipv6(_ port: Int) -> [UInt8] {
-        let own = Self.ports[port].v6, other = Self.ports[1 - port].v6
-        let destination = chance(75) ? (other.0, UInt64(2 + next(3))) : chance(50) ? own : pick(Self.groups)
-        let (last, payload) = transport(v6: true, port)
+    private mutating func ipv6(_ interface: FuzzInterface, _ other: FuzzInterface) -> [UInt8] {
+        let own = interface.ipv6
+        let destination = chance(75) ? (other.ipv6.high, UInt64(2 + next(3))) : chance(50) ? own : pick(Self.groups)
+        let (last, payload) = transport(v6: true, interface, other)
         var number = last
         var body = ByteWriter()
         if chance(8) {
@@ -101,12 +115,12 @@ struct PacketGenerator {
         }
         body.bytes = body.bytes.count > 8 ? chain(body.bytes) : body.bytes
         body.bytes.append(contentsOf: payload)
-        var frame = link(port, EtherType.ipv6)
+        var frame = link(interface, EtherType.ipv6)
         frame.put(0x6000_0000 | UInt64(next(256)) << 20, 4)
         frame.put(UInt64(body.bytes.count), 2)
         frame.put(UInt64(number), 1)
         frame.put(pick([64, 64, 255, 1]), 1)
-        frame.put(own.0, 8)
+        frame.put(own.high, 8)
         frame.put(UInt64(2 + next(3)), 8)
         frame.put(destination.0, 8)
         frame.put(destination.1, 8)
@@ -121,7 +135,7 @@ struct PacketGenerator {
         return result
     }
 
-    private mutating func transport(v6: Bool, _ port: Int) -> (UInt8, [UInt8]) {
+    private mutating func transport(v6: Bool, _ interface: FuzzInterface, _ other: FuzzInterface) -> (UInt8, [UInt8]) {
         let count: Int = pick([0, 1, 12, 100, 600])
         let source: UInt64 = pick([53, 80, 8080, UInt64(1024 + next(8))]), destination: UInt64 = pick([53, 80, 22, 8080, UInt64(1024 + next(8))])
         var part = ByteWriter()
@@ -156,15 +170,15 @@ struct PacketGenerator {
             part.put(UInt64(next(6)), 1)
             part.put(0, 2)
             part.put(0x500, 4)
-            let quoted = v6 ? ipv6(1 - port) : ipv4(1 - port)
+            let quoted = v6 ? ipv6(other, interface) : ipv4(other, interface)
             part.bytes.append(contentsOf: quoted.dropFirst(14).prefix(v6 ? 1200 : 60))
             return (number, part.bytes)
         case ..<92 where v6:
             part.put(pick([135, 136]), 1)
             part.put(0, 3)
             part.put(0x6000_0000, 4)
-            part.put(Self.ports[port].v6.0, 8)
-            part.put(Self.ports[port].v6.1, 8)
+            part.put(interface.ipv6.high, 8)
+            part.put(interface.ipv6.low, 8)
             part.put(0x0101, 2)
             part.put(0x0200_0000_0002, 6)
             return (58, part.bytes)
@@ -187,10 +201,21 @@ struct PacketGenerator {
 
     /// Computes the checksums of a frame anew, so that a mutation is looked at behind them; a frame that is no IP stays.
     static func fixChecksums(_ packet: PacketBuffer) {
-        guard packet.length >= 34, packet.load16(12) == EtherType.ipv4 else { return fixTransport(packet) }
-        let length = Int(packet.load8(14) & 15) * 4
-        if length >= 20, 14 + length <= packet.length { Checksum.fillIPv4Header(packet.start + 14, length: length) }
-        fixTransport(packet)
+        let frame = [UInt8](UnsafeRawBufferPointer(start: packet.start, count: packet.length))
+        guard let at = FuzzNetwork.networkOffset(frame), packet.length >= at + 20 else { return }
+        // The parser is shown an untagged frame: what stands before the IP header is the EtherType of what it says it is.
+        let inner = PacketBuffer(start: packet.start + at - 14, length: packet.length - at + 14, headroom: 0, tailroom: 0)
+        let before = inner.load16(12)
+        defer { inner.store16(before, at: 12) }
+        switch before {
+        case EtherType.ipv4, 0x0021:
+            inner.store16(EtherType.ipv4, at: 12)
+            let length = Int(inner.load8(14) & 15) * 4
+            if length >= 20, 14 + length <= inner.length { Checksum.fillIPv4Header(inner.start + 14, length: length) }
+        case EtherType.ipv6, 0x0057: inner.store16(EtherType.ipv6, at: 12)
+        default: return
+        }
+        fixTransport(inner)
     }
 
     private static func fixTransport(_ packet: PacketBuffer) {

@@ -45,7 +45,7 @@ let rules = """
     }
     table ip nat {
         chain pre { type nat hook prerouting priority dstnat; tcp dport 8080 dnat to 10.0.2.3:80; udp dport 53 redirect to :53; }
-        chain post { type nat hook postrouting priority srcnat; oifname "r1" masquerade; }
+        chain post { type nat hook postrouting priority srcnat; oifname { "r1", "ppp0" } masquerade; }
     }
     """
 
@@ -54,9 +54,8 @@ func residentPages() -> Int {
     return text.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
 }
 
-let interfaces = [Interface(name: "r0", index: 1), Interface(name: "r1", index: 2)]
 let text = try option("--ruleset").map { try String(contentsOfFile: $0, encoding: .utf8) } ?? rules
-let loaded = RulesetValue().applying(text: text, name: option("--ruleset") ?? "fuzz", options: LoadOptions(interfaces: ["r0", "r1"]))
+let loaded = RulesetValue().applying(text: text, name: option("--ruleset") ?? "fuzz", options: LoadOptions(interfaces: FuzzNetwork.names))
 guard loaded.isAccepted || text.isEmpty else {
     FileHandle.standardError.write(Data((loaded.diagnostics.map(\.message).joined(separator: "\n") + "\n").utf8))
     exit(1)
@@ -66,29 +65,12 @@ var tracking = TrackerConfiguration()
 tracking.maximumConnections = 4096
 let cacheLayout = FlowCacheConfiguration(ipv4Capacity: 4096, ipv6Capacity: 4096, seed: seed)
 let cacheMemory = UnsafeMutableRawPointer.allocate(byteCount: FlowCache.memoryRequired(cacheLayout), alignment: 128)
-@MainActor func makeRouter() throws -> Router {
-    var router = Router()
-    for (place, port) in PacketGenerator.ports.enumerated() {
-        let index = PortIndex(place)
-        try router.interfaces.add(port: index, name: interfaces[place].name, mac: EthernetAddress(rawValue: port.mac))
-        try router.addAddress(IPPrefix(address: IPAddress(ipv4: port.v4), length: 24), port: index)
-        try router.addAddress(IPPrefix(address: IPAddress(ipv6High: port.v6.0, low: port.v6.1), length: 64), port: index)
-        // Two hosts are known, the third has to be asked for.
-        for host in UInt32(2) ... 3 {
-            try router.neighbours.addPermanent(IPAddress(ipv4: port.v4 & 0xffff_ff00 | host), port: index, mac: EthernetAddress(rawValue: 0x0200_0000_0002), now: 0)
-            try router.neighbours.addPermanent(IPAddress(ipv6High: port.v6.0, low: UInt64(host)), port: index, mac: EthernetAddress(rawValue: 0x0200_0000_0002), now: 0)
-        }
-    }
-    try router.addRoute(Route(destination: IPPrefix(address: IPAddress(ipv4: 0), length: 0), nextHops: [NextHop(port: 1, gateway: IPAddress(ipv4: 0x0a00_0202))]))
-    return router
-}
-
 var settings = SlowPathSettings()
 settings.seed = seed
 settings.offloadThreshold = 4
 var path = SlowPath(
     settings: settings, tracker: ConnectionTracker(configuration: tracking, seed: seed), flows: FlowCache(memory: cacheMemory, configuration: cacheLayout),
-    ruleset: CompiledRuleset(loaded.value, interfaces: interfaces, seed: seed), router: try makeRouter(), reassembler: Reassembler())
+    ruleset: CompiledRuleset(loaded.value, interfaces: FuzzNetwork.policyInterfaces, seed: seed), router: try FuzzNetwork.router(), reassembler: Reassembler())
 
 var generator = PacketGenerator(seed: seed)
 let memory = GuardedMemory(capacity: 16384)
@@ -102,24 +84,24 @@ var pagesEarly = 0
     guard echoes.count < 64 else { return }
     // The other end gets it, and its words come back: addresses swapped.
     var copy = [UInt8](frame)
-    guard copy.count >= 34 else { return }
+    guard let at = FuzzNetwork.networkOffset(copy), copy.count >= at + 20 else { return }
     for byte in 0 ..< 6 { copy.swapAt(byte, byte + 6) }
-    let v6 = copy[12] == 0x86
-    let (source, destination, length) = v6 ? (22, 38, 16) : (26, 30, 4)
-    guard copy.count >= destination + length + 4 else { return }
-    for byte in 0 ..< length { copy.swapAt(source + byte, destination + byte) }
-    let transport = destination + length
-    if !v6 || [6, 17].contains(copy[20]) { copy.swapAt(transport, transport + 2); copy.swapAt(transport + 1, transport + 3) }
+    let isIPv6 = copy[at] >> 4 == 6
+    let source = at + (isIPv6 ? 8 : 12), length = isIPv6 ? 16 : 4
+    let transport = source + 2 * length
+    guard copy.count >= transport + 4 else { return }
+    for byte in 0 ..< length { copy.swapAt(source + byte, source + length + byte) }
+    if !isIPv6 || [6, 17].contains(copy[at + 6]) { copy.swapAt(transport, transport + 2); copy.swapAt(transport + 1, transport + 3) }
     echoes.append((Int(port), copy))
 }
 
 for number in 0 ..< packetCount {
-    var port = generator.next(2)
+    var port: Int
     var frame: [UInt8]
     if !echoes.isEmpty, generator.next(100) < 45 {
         (port, frame) = echoes.remove(at: generator.next(echoes.count))
     } else {
-        frame = generator.frame(port: port)
+        (port, frame) = generator.frame()
     }
     let isDamaged = generator.next(100) < 60
     if isDamaged { generator.mutate(&frame) }
@@ -173,10 +155,18 @@ if left.waitingPackets != 0 { failures.append("\(left.waitingPackets) waiting pa
 if left.incompleteDatagrams != 0 { failures.append("\(left.incompleteDatagrams) incomplete datagrams leaked") }
 if growth > 64 << 20 { failures.append("memory grew by \(growth >> 20) MiB") }
 if path.statistics.received != UInt64(packetCount) { failures.append("\(path.statistics.received) of \(packetCount) packets were accounted for") }
-let reasons = DropReason.allCases.filter { path.statistics.dropped($0) > 0 }.map { "\($0.name) \(path.statistics.dropped($0))" }
-print("""
-    seed \(seed): \(packetCount) packets in, \(forwarded) forwarded, \(sent) frames sent, \(published) entries published, memory growth \(growth >> 10) KiB
-    \(reasons.joined(separator: ", "))
-    \(failures.isEmpty ? "no crash, no leak" : failures.joined(separator: "\n"))
-    """)
+let reasons = DropReason.allCases.filter { path.statistics.dropped($0) > 0 }.map { ($0.name, path.statistics.dropped($0)) }
+if CommandLine.arguments.contains("--json") {
+    let report: [String: Any] = [
+        "seed": seed, "packets": packetCount, "forwarded": forwarded, "framesSent": sent, "entriesPublished": published, "memoryGrowthBytes": growth,
+        "drops": Dictionary(uniqueKeysWithValues: reasons), "failures": failures,
+    ]
+    print(String(decoding: try JSONSerialization.data(withJSONObject: report, options: [.prettyPrinted, .sortedKeys]), as: UTF8.self))
+} else {
+    print("""
+        seed \(seed): \(packetCount) packets in, \(forwarded) forwarded, \(sent) frames sent, \(published) entries published, memory growth \(growth >> 10) KiB
+        \(reasons.map { "\($0.0) \($0.1)" }.joined(separator: ", "))
+        \(failures.isEmpty ? "no crash, no leak" : failures.joined(separator: "\n"))
+        """)
+}
 exit(failures.isEmpty ? 0 : 1)
