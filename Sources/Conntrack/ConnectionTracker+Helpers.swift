@@ -240,24 +240,12 @@ extension ConnectionTracker {
         guard packet.load8(offset + 13) & TCPFlags.ack != 0 else { return }
         replace(offset + 8, shiftedBack(packet.load32(offset + 8)))
 
-        let end = offset + Int(packet.load8(offset + 12) >> 4) * 4
-        var position = offset + 20
-        while position < end {
-            let kind = packet.load8(position)
-            if kind == 0 { return }
-            if kind == 1 {
-                position += 1
-                continue
-            }
-            guard position + 2 <= end else { return }
-            let size = Int(packet.load8(position + 1))
-            guard size >= 2, position + size <= end else { return }
-            if kind == 5, size >= 10, (size - 2) % 8 == 0 {
-                // A block at an odd offset sums up swapped: the checksum is made anew instead.
-                for word in Swift.stride(from: position + 2, to: position + size, by: 4) { packet.store32(shiftedBack(packet.load32(word)), at: word) }
-                Checksum.fillTransport(packet, parsed)
-            }
-            position += size
+        let length = Int(packet.load8(offset + 12) >> 4) * 4
+        for option in TCPOptions(header: packet.start + offset, length: length) where option.kind == 5 && option.length >= 10 && (option.length - 2) % 8 == 0 {
+            // A block at an odd offset sums up swapped: the checksum is made anew instead.
+            let first = offset + option.offset
+            for word in Swift.stride(from: first + 2, to: first + option.length, by: 4) { packet.store32(shiftedBack(packet.load32(word)), at: word) }
+            Checksum.fillTransport(packet, parsed)
         }
     }
 }

@@ -56,30 +56,15 @@ extension ConnectionTracker {
     public func adjustTimestamp(_ packet: PacketBuffer, _ parsed: ParsedPacket, _ state: SynproxyState, isReply: Bool) {
         guard state.timestampOffset != 0, parsed.flags.contains(.hasTransport) else { return }
         let offset = Int(parsed.transportOffset)
-        let end = offset + min(Int(packet.load8(offset + 12) >> 4) * 4, parsed.transportLength)
-        var place = offset + 20
-        while place < end {
-            let kind = packet.load8(place)
-            if kind == 0 { return }
-            if kind == 1 {
-                place += 1
-                continue
-            }
-            guard place + 2 <= end else { return }
-            let size = Int(packet.load8(place + 1))
-            guard size >= 2, place + size <= end else { return }
-            if kind == 8, size == 10 {
-                let field = place + (isReply ? 2 : 6), old = packet.load32(field)
-                let new = isReply ? old &- state.timestampOffset : old &+ state.timestampOffset
-                packet.store32(new, at: field)
-                // At an odd place every 16 bits stand the other way round in the sum.
-                func inSum(_ value: UInt32) -> UInt32 {
-                    (field - offset) & 1 == 0 ? value : (value & 0x00ff_00ff) << 8 | (value >> 8) & 0x00ff_00ff
-                }
-                packet.store16(Checksum.update(packet.load16(offset + 16), old: inSum(old), new: inSum(new)), at: offset + 16)
-                return
-            }
-            place += size
+        let length = min(Int(packet.load8(offset + 12) >> 4) * 4, parsed.transportLength)
+        guard let option = TCPOptions(header: packet.start + offset, length: length).first(where: { $0.kind == 8 && $0.length == 10 }) else { return }
+        let inHeader = option.offset + (isReply ? 2 : 6), field = offset + inHeader, old = packet.load32(field)
+        let new = isReply ? old &- state.timestampOffset : old &+ state.timestampOffset
+        packet.store32(new, at: field)
+        // At an odd place every 16 bits stand the other way round in the sum.
+        func inSum(_ value: UInt32) -> UInt32 {
+            inHeader & 1 == 0 ? value : (value & 0x00ff_00ff) << 8 | (value >> 8) & 0x00ff_00ff
         }
+        packet.store16(Checksum.update(packet.load16(offset + 16), old: inSum(old), new: inSum(new)), at: offset + 16)
     }
 }

@@ -43,13 +43,7 @@ extension Compiler {
             template.firstAddress = UInt8(register)
             template.lastAddress = UInt8(register + width)
         case .map(let key, let source, let type):
-            let keyLength = load(key, at: register)
-            let number = set(source, keyLength: keyLength, dataType: type)
-            var lookup = Instruction(.mapLookup)
-            lookup.a = UInt8(register)
-            lookup.b = UInt8(register)
-            lookup.x = number
-            emit(lookup)
+            let number = lookUp(key, in: source, type, at: register)
             let parts = type.parts.map(\.byteLength)
             guard parts.first == width, parts.count <= 2 else { return false }
             let single = parts.reduce(0, +)
@@ -72,6 +66,18 @@ extension Compiler {
         return true
     }
 
+    /// Looks a key up in a map, the data in place of the key; the set's number.
+    private func lookUp(_ key: Ruleset.Expression, in source: SetSource, _ type: Datatype, at register: Int) -> UInt32 {
+        let keyLength = load(key, at: register)
+        let number = set(source, keyLength: keyLength, dataType: type)
+        var lookup = Instruction(.mapLookup)
+        lookup.a = UInt8(register)
+        lookup.b = UInt8(register)
+        lookup.x = number
+        emit(lookup)
+        return number
+    }
+
     private func loadPort(_ port: Ruleset.Expression, _ template: inout NATTemplate, _ register: inout Int) -> Bool {
         switch port {
         case .range(let low, let high):
@@ -79,13 +85,7 @@ extension Compiler {
             template.firstPort = UInt8(register)
             template.lastPort = UInt8(register + 2)
         case .map(let key, let source, let type):
-            let keyLength = load(key, at: register)
-            let number = set(source, keyLength: keyLength, dataType: type)
-            var lookup = Instruction(.mapLookup)
-            lookup.a = UInt8(register)
-            lookup.b = UInt8(register)
-            lookup.x = number
-            emit(lookup)
+            let number = lookUp(key, in: source, type, at: register)
             guard type.byteLength == 2 else { return false }
             template.firstPort = UInt8(register)
             if sets[Int(number)].hasIntervalData { template.lastPort = UInt8(register + 2) }

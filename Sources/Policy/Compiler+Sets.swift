@@ -58,7 +58,7 @@ extension Compiler {
         if let data = named.data { setDataLength(data, named.elements, &plan) }
         if plan.statements.isEmpty, let first = named.elements.first(where: { !$0.statements.isEmpty }) {
             // Their kinds only: what the element has counted is its own.
-            for statement in first.statements { addStatement(Compiler.unused(statement), to: &plan) }
+            for statement in first.statements { addStatement(statement.unused, to: &plan) }
         }
         addElements(named.elements, named.data, &plan)
         let wanted = named.size ?? (plan.isDynamic || plan.hasTimeout ? Compiler.defaultDynamicSize : UInt32(plan.elements.count))

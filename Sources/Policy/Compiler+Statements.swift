@@ -102,18 +102,6 @@ extension Compiler {
         }
     }
 
-    /// The statement as it was before its first packet.
-    static func unused(_ statement: Statement) -> Statement {
-        switch statement {
-        case .counter: return .counter(packets: 0, bytes: 0)
-        case .quota(var quota):
-            quota.used = 0
-            return .quota(quota)
-        case .last: return .last(used: nil)
-        default: return statement
-        }
-    }
-
     func state(_ limit: Limit) -> LimitState {
         limit.isBytes
             ? LimitState(bytes: limit.rate, unitSeconds: limit.unit, burst: limit.burst, inverted: limit.isOver, now: now)

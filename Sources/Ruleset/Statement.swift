@@ -180,3 +180,17 @@ public indirect enum Statement: Sendable {
     /// A match or target of iptables-nft: listed, never run.
     case xtables(kind: String, name: String)
 }
+
+extension Statement {
+    /// The statement as it was before its first packet.
+    public var unused: Statement {
+        switch self {
+        case .counter: return .counter(packets: 0, bytes: 0)
+        case .quota(var quota):
+            quota.used = 0
+            return .quota(quota)
+        case .last: return .last(used: nil)
+        default: return self
+        }
+    }
+}

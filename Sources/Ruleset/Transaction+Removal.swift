@@ -173,16 +173,7 @@ extension Transaction {
 
     private func resetRules(_ table: Int, _ chain: Int) {
         for rule in value.tables[table].chains[chain].rules.indices {
-            value.tables[table].chains[chain].rules[rule].statements = value.tables[table].chains[chain].rules[rule].statements.map { statement in
-                switch statement {
-                case .counter: return .counter(packets: 0, bytes: 0)
-                case .quota(var quota):
-                    quota.used = 0
-                    return .quota(quota)
-                case .last: return .last(used: nil)
-                default: return statement
-                }
-            }
+            value.tables[table].chains[chain].rules[rule].statements = value.tables[table].chains[chain].rules[rule].statements.map(\.unused)
         }
     }
 

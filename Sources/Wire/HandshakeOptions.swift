@@ -25,19 +25,9 @@ public struct HandshakeOptions: Sendable, Equatable {
         guard available >= 20 else { return nil }
         let header = Int(packet.load8(offset + 12) >> 4) * 4
         guard header >= 20, header <= available else { return nil }
-        var place = offset + 20
-        let end = offset + header
-        while place < end {
-            let kind = packet.load8(place)
-            if kind == 0 { return }
-            if kind == 1 {
-                place += 1
-                continue
-            }
-            guard place + 2 <= end else { return }
-            let size = Int(packet.load8(place + 1))
-            guard size >= 2, place + size <= end else { return }
-            switch (kind, size) {
+        for option in TCPOptions(header: packet.start + offset, length: header) {
+            let place = offset + option.offset
+            switch (option.kind, option.length) {
             case (2, 4):
                 maximumSegmentSize = packet.load16(place + 2)
                 present.insert(.maximumSegmentSize)
@@ -51,7 +41,6 @@ public struct HandshakeOptions: Sendable, Equatable {
                 present.insert(.timestamp)
             default: break
             }
-            place += size
         }
     }
 

@@ -59,9 +59,6 @@
         return flags & TCPFlags.ack != 0 ? .ack : .none
     }
 
-    @inlinable @inline(__always)
-    func option(_ offset: Int) -> UInt8 { header.load(fromByteOffset: 20 &+ offset, as: UInt8.self) }
-
     /// Highest edge that the segment acknowledges: the acknowledgement, or the furthest right edge of a SACK block.
     @inlinable
     public var highestAcknowledged: UInt32 {
@@ -71,62 +68,39 @@
         if length == 12, UInt32(bigEndian: header.loadUnaligned(fromByteOffset: 20, as: UInt32.self)) == 0x0101_080a {
             return acknowledgement
         }
-        return highestSelectivelyAcknowledged(length)
+        return highestSelectivelyAcknowledged()
     }
 
     @inlinable @inline(never)
-    func highestSelectivelyAcknowledged(_ length: Int) -> UInt32 {
-        var offset = 0
-        while offset < length {
-            let kind = option(offset)
-            if kind == 0 { break }
-            if kind == 1 {
-                offset &+= 1
-                continue
+    func highestSelectivelyAcknowledged() -> UInt32 {
+        for option in options where option.kind == 5 && option.length >= 10 && (option.length &- 2) % 8 == 0 {
+            var highest = acknowledgement
+            var block = option.offset &+ 2
+            while block < option.offset &+ option.length {
+                let right = UInt32(bigEndian: header.loadUnaligned(fromByteOffset: block &+ 4, as: UInt32.self))
+                if TCPWindow.isAfter(right, highest) { highest = right }
+                block &+= 8
             }
-            guard length &- offset >= 2 else { break }
-            let size = Int(option(offset &+ 1))
-            guard size >= 2, size <= length &- offset else { break }
-            if kind == 5, size >= 10, (size &- 2) % 8 == 0 {
-                var highest = acknowledgement
-                var block = offset &+ 2
-                while block < offset &+ size {
-                    let right = UInt32(bigEndian: header.loadUnaligned(fromByteOffset: 20 &+ block &+ 4, as: UInt32.self))
-                    if TCPWindow.isAfter(right, highest) { highest = right }
-                    block &+= 8
-                }
-                return highest
-            }
-            offset &+= size
+            return highest
         }
         return acknowledgement
     }
 
+    @inlinable var options: TCPOptions { TCPOptions(header: header, length: Int(headerLength)) }
+
     /// Takes window scale and SACK-permitted from the options of a SYN, as tcp_options() does: a header without any
     /// option leaves the endpoint as it was.
     public func readOptions(into endpoint: inout TCPEndpoint) {
-        let length = Int(headerLength) &- 20
-        if length <= 0 { return }
+        if headerLength <= 20 { return }
         endpoint.scale = 0
         endpoint.flags &= TCPEndpoint.Flag.beLiberal
-        var offset = 0
-        while offset < length {
-            let kind = option(offset)
-            if kind == 0 { return }
-            if kind == 1 {
-                offset &+= 1
-                continue
-            }
-            guard length &- offset >= 2 else { return }
-            let size = Int(option(offset &+ 1))
-            guard size >= 2, size <= length &- offset else { return }
-            if kind == 4, size == 2 {
+        for option in options {
+            if option.kind == 4, option.length == 2 {
                 endpoint.flags |= TCPEndpoint.Flag.sackPermitted
-            } else if kind == 3, size == 3 {
-                endpoint.scale = min(option(offset &+ 2), 14)
+            } else if option.kind == 3, option.length == 3 {
+                endpoint.scale = min(header.load(fromByteOffset: option.offset &+ 2, as: UInt8.self), 14)
                 endpoint.flags |= TCPEndpoint.Flag.windowScale
             }
-            offset &+= size
         }
     }
 }
