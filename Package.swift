@@ -83,9 +83,13 @@ targets += [.executableTarget(
 // The fuzzer of the nft language: no DPDK, no root.
 targets += [.executableTarget(name: "needletail-fuzz-nft", dependencies: ["Ruleset"], path: "Tests/FuzzNFT", swiftSettings: swiftTarget)]
 
-// The slow path and the flow cache as a process that frames are piped through, for Tests/KernelDifferential: no DPDK, no root.
-targets += [.executableTarget(
-    name: "packet-engine", dependencies: ["Wire", "Ruleset", "Policy", "Conntrack", "Routing", "FlowCache", "SlowPath"], path: "Tests/KernelDifferential/Engine", swiftSettings: swiftTarget)]
+// What random dialogues are played to, for Tests/KernelDifferential: the slow path and the flow cache as a process that frames are piped
+// through. No DPDK, no root.
+let dialogueParts: [Target.Dependency] = ["Wire", "Ruleset", "Policy", "Conntrack", "Routing", "FlowCache", "SlowPath"]
+targets += [
+    .target(name: "DialogueEngine", dependencies: dialogueParts, path: "Tests/KernelDifferential/Engine", swiftSettings: swiftTarget),
+    .executableTarget(name: "packet-engine", dependencies: ["DialogueEngine"], path: "Tests/KernelDifferential/PacketEngine", swiftSettings: swiftTarget),
+]
 
 // First packets of connections through the slow path, for scripts/check-instructions: no DPDK, no root.
 targets += [.executableTarget(
@@ -127,6 +131,10 @@ if !withoutDPDK {
             dependencies: ["Control", "Dataplane", "Configuration", "Ruleset", "SlowPath", "Policy", "Conntrack", "Routing", "DPDK", "Offload", "CDPDK", "FlowCache", "Wire", logging,
                            .product(name: "ArgumentParser", package: "swift-argument-parser")],
             swiftSettings: swiftOnDPDK),
+        // The same with real workers, rings and the slow-path core, for the invisibility of the flow cache: no root.
+        .executableTarget(
+            name: "worker-engine", dependencies: ["DialogueEngine", "Dataplane", "DPDK", "Conntrack", "FlowCache", "SlowPath", "Routing", "Wire"],
+            path: "Tests/KernelDifferential/WorkerEngine", swiftSettings: swiftOnDPDK),
         // The worker loop over packets in memory, for scripts/check-instructions: no EAL, no root.
         .executableTarget(
             name: "worker-instructions", dependencies: ["Dataplane", "DPDK", "CDPDK", "Conntrack", "FlowCache", "Wire"], path: "Tests/WorkerInstructions",

@@ -49,9 +49,11 @@ public final class RingPort: Sendable {
         _ = rings.outbound.handle.drainAndFree()
     }
 
-    /// Puts a frame where the worker will receive it; false if the ring is full, the pool empty, or the frame too long.
-    public func inject(_ frame: UnsafeRawBufferPointer) -> Bool {
+    /// Puts a frame where the worker will receive it, with what a NIC found out about it; false if the ring is full, the pool empty, or
+    /// the frame too long.
+    public func inject(_ frame: UnsafeRawBufferPointer, flags: OffloadFlags = []) -> Bool {
         guard let packet = pool.packet(frame) else { return false }
+        packet.offloadFlags = flags
         packet.port = port.id
         if rings.inbound.handle.put(packet) { return true }
         packet.free()

@@ -24,10 +24,14 @@ public final class FlowTableMemories: Sendable {
     private let node: Int32
     private let wantsHugePages: Bool
 
+    private let isSynchronous: Bool
+
     /// Memory of NUMA node `node`; -1: of any.
-    public init(node: Int32, wantsHugePages: Bool = true) {
+    /// - Parameter isSynchronous: everything is done by the calling thread, so that a test does the same each time.
+    public init(node: Int32, wantsHugePages: Bool = true, isSynchronous: Bool = false) {
         self.node = node
         self.wantsHugePages = wantsHugePages
+        self.isSynchronous = isSynchronous
     }
 
     /// Memory for `resize`; nil after `close`. May take long.
@@ -42,16 +46,17 @@ public final class FlowTableMemories: Sendable {
 
     /// The same by another thread, which calls `deliver` with it.
     func request(_ resize: FlowResize, deliver: @escaping @Sendable (FlowTableAddress) -> Void) {
-        Thread.detachNewThread {
+        let work = { @Sendable in
             guard let base = self.allocate(resize) else { return }
             deliver(FlowTableAddress(base: base))
         }
+        if isSynchronous { work() } else { Thread.detachNewThread(work) }
     }
 
     /// Gives memory back; by another thread if `isLater`.
     func release(_ base: UnsafeMutableRawPointer, isLater: Bool) {
         let address = FlowTableAddress(base: base)
-        if isLater {
+        if isLater, !isSynchronous {
             Thread.detachNewThread { self.remove(address) }
         } else {
             remove(address)
@@ -63,7 +68,7 @@ public final class FlowTableMemories: Sendable {
     }
 
     /// Gives everything back: nobody uses any table now. What is asked for later is not given.
-    func close() {
+    public func close() {
         state.withLock { state in
             state.isOpen = false
             state.tables = []

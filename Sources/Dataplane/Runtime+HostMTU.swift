@@ -16,8 +16,9 @@ extension Runtime {
                 logger.notice("port \(known.ports[place].name): its mtu is \(known.ports[place].mtu) now, its interface takes \(below) bytes")
                 let sizes = Runtime.mtus(of: known)
                 await perform { core in
-                    for (port, mtu) in sizes { core.path.pointee.router.interfaces.setMTU(mtu, port: port) }
-                    core.path.pointee.invalidateFlows()
+                    core.path.pointee.changeRouter { router in
+                        for (port, mtu) in sizes { router.interfaces.setMTU(mtu, port: port) }
+                    }
                 }
             }
         }

@@ -14,7 +14,8 @@ extension SlowPath {
     /// Decides whether the rest of this packet's flow may skip the rules, and prepares the entry. `commitPublication`
     /// makes it visible once the caller has queued this packet, so that the flow's packets leave in order.
     mutating func considerPublishing(_ transit: inout Transit) {
-        guard let key = transit.arrivalKey, transit.isInPlace, !transit.isOwn, settings.cachesFlows else { return }
+        // A packet that left in pieces has no link header of its own that the entry could be made of.
+        guard let key = transit.arrivalKey, isInPlaceUsed, !transit.isOwn, settings.cachesFlows else { return }
         if let obstacle = obstacle(transit.context.parsed.flags) {
             if transit.tracking.hasConnection { obstacles[Int(transit.tracking.connection)] = obstacle }
             return

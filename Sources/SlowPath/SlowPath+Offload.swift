@@ -5,6 +5,7 @@
 // and who carries them out is not known here (Offload, one floor up).
 import Conntrack
 import FlowCache
+import Routing
 import Wire
 
 /// What is known of a connection's offer.
@@ -119,6 +120,12 @@ extension SlowPath {
     public mutating func invalidateFlows() {
         flows.pointee.invalidateAll()
         recallsOffers = true
+    }
+
+    /// Changes what packets are routed by; every cached flow is judged again.
+    public mutating func changeRouter(_ change: (inout Router) throws -> Void) rethrows {
+        defer { invalidateFlows() }
+        try change(&router)
     }
 
     /// Whether every offer is to be called back; true once for each reason.

@@ -1,4 +1,4 @@
-"""Needletail as the engine: the process packet-engine at the other end of two pipes."""
+"""Needletail as the engine: the process packet-engine or worker-engine at the other end of two pipes."""
 import re
 import subprocess
 
@@ -25,7 +25,7 @@ class Needletail:
             if not got:
                 self.process.wait()
                 self.start()
-                raise RuntimeError("packet-engine died")
+                raise RuntimeError("%s died" % self.binary)
             if got == ".\n":
                 return answer
             answer.append(got.rstrip("\n"))
@@ -43,14 +43,18 @@ class Needletail:
                 self.disposition = line
         return out
 
+    def change(self, text):
+        """Changes what packets are routed by (Engine/Session.swift)."""
+        return "\n".join(self.ask("change " + text)).strip()
+
     def nft(self, text):
         return "\n".join(self.ask("nft " + text.encode().hex())).strip()
 
     def listing(self):
         return "\n".join(self.ask("list"))
 
-    def connections(self):
-        return sorted(line for line in self.ask("connections") if line)
+    def connections(self, whole=False):
+        return sorted(line for line in self.ask("connections whole" if whole else "connections") if line)
 
     def expectations(self):
         return sorted(line for line in self.ask("expectations") if line)

@@ -1,0 +1,110 @@
+"""What changes in the middle of a dialogue: the ruleset, one rule, one element, a route, a neighbour, an address, a port's MTU; and time that passes.
+
+Each is a step of plain data, so that it can be shrunk: {"nft": commands}, {"rule": [table, chain, number, text]} for one of the rules that a
+chain has by then, {"change": words} for what packets are routed by."""
+import re
+
+HOSTS = {4: ["10.0.1.2", "10.0.1.3", "10.0.2.2", "10.0.2.3", "192.0.2.7"], 6: ["fd00:1::2", "fd00:1::3", "fd00:2::2", "fd00:2::3", "2001:db8::7"]}
+RULES = ["counter", "udp dport 53 counter drop", "tcp dport 80 counter accept", "counter accept", "ct state established counter", "ct mark set 9 counter", "meta mark set 3",
+         "tcp flags psh counter", "meta length > 100 counter drop", "ct state established ct direction reply counter drop", "ct mark 9 counter drop"]
+
+
+def change(steps, tables, r):
+    for step in steps:
+        step["wait"] = r.choice([1] * 120 + [2000, 2000, 31000, 130000])
+    for _ in range(r.choice([0, 0, 1, 2, 3, 5])):
+        made = r.choice([later, element, element, one_rule, one_rule, route, neighbour, address, mtu])(tables, r)
+        at = sorted(r.randint(0, len(steps)) for _ in made)
+        for place, step in reversed(list(zip(at, made))):
+            steps.insert(place, step)
+    return steps
+
+
+def later(tables, r):
+    table = "inet later%d" % r.randint(0, 1)
+    text = r.choice(["add table %s; add chain %s f { type filter hook forward priority %d; }; add rule %s f %s" % (table, table, r.choice([-5, 5]), table, r.choice(RULES + ["ip dscp cs1 counter drop"])),
+                     "flush ruleset" if r.random() < 0.1 else "add table inet other"])
+    return [dict(nft=text.replace("; add", "\nadd") + "\n")]
+
+
+def element(tables, r):
+    """An element comes and goes, or goes and comes."""
+    header, blocks = r.choice(tables)
+    sets = {head.split()[1]: lines for head, lines in blocks if head.split()[0] in ("set", "map")}
+    names = [name for name in ("hosts", "nets", "ports", "pairs", "spans", "counted", "marks") if name in sets]
+    if not names:
+        return []
+    name = r.choice(names)
+    hosts = HOSTS[6 if "ipv6_addr" in sets.get("hosts", [""])[0] else 4]
+    made = dict(hosts=r.choice(hosts), nets=r.choice(hosts[:4]), ports=r.choice(["22", "53", "80", "443", "8080", "1000-2000", "40000-40010"]), counted=r.choice(hosts),
+                pairs="%s . %d" % (r.choice(hosts), r.choice([22, 53, 80, 443, 8080])), spans="%s . 53" % r.choice(hosts), marks="%d : 0x%x" % (r.choice([22, 53, 80, 443]), r.randint(1, 9)))[name]
+    present = [part for line in sets[name] if line.startswith("elements") for part in re.findall(r"[^{},]+", line.split("=")[1])]
+    present = [part.strip() for part in present if part.strip()]
+    commands = ["add element %s %s { %s }\n" % (header, name, made), "delete element %s %s { %s }\n" % (header, name, made)]
+    if present and r.random() < 0.5:
+        gone = r.choice(present)
+        commands = ["delete element %s %s { %s }\n" % (header, name, gone.split(" : ")[0]), "add element %s %s { %s }\n" % (header, name, gone)]
+    return [dict(nft=text) for text in commands[:r.choice([1, 2, 2])]]
+
+
+def one_rule(tables, r):
+    header, blocks = r.choice(tables)
+    chains = [head.split()[1] for head, lines in blocks if head.split()[0] == "chain" and len(lines) > 1]
+    if header.split()[0] not in ("ip", "ip6", "inet") or not chains:
+        return []
+    chain = r.choice(chains)
+    steps = [dict(rule=[header, chain, r.randint(0, 30), r.choice(["delete", "delete", "insert", "add", "replace"]), r.choice(RULES)]) for _ in range(r.choice([1, 1, 2]))]
+    return steps
+
+
+def route(tables, r):
+    six = r.random() < 0.4
+    target = r.choice(["2001:db8::/32", "fd00:2::2", "fd00:1::2"] if six else ["192.0.2.0/24", "10.0.2.2", "10.0.1.2", "0.0.0.0/0"])
+    port = r.randint(0, 1)
+    gateway = "fd00:%d::3" % (port + 1) if six else "10.0.%d.3" % (port + 1)
+    steps = [dict(change="route %d %s,%s" % (port, target, gateway)), dict(change="no-route %d %s" % (port, target))]
+    return steps[:r.choice([1, 2, 2])]
+
+
+def neighbour(tables, r):
+    port = r.randint(0, 1)
+    host = r.choice(["10.0.%d.2", "10.0.%d.3", "fd00:%d::2", "fd00:%d::3"]) % (port + 1)
+    return [dict(change="neighbour %d %s,02:00:00:00:0%s:%02x" % (port, host, "ab"[port], r.choice([0x52, 0x53]))) for _ in range(r.choice([1, 2]))]
+
+
+def address(tables, r):
+    port = r.randint(0, 1)
+    host = r.choice(["10.0.%d.9/24", "10.0.%d.2/32", "fd00:%d::9/64", "fd00:%d::2/128"]) % (r.choice([1, 2]))
+    own = r.choice(["10.0.%d.1/24", "fd00:%d::1/64"]) % (port + 1)
+    if r.random() < 0.25:
+        return [dict(change="no-address %d %s" % (port, own)), dict(change="address %d %s" % (port, own))]
+    return [dict(change="address %d %s" % (port, host)), dict(change="no-address %d %s" % (port, host))][:r.choice([1, 2, 2])]
+
+
+def mtu(tables, r):
+    port = r.randint(0, 1)
+    return [dict(change="mtu %d %d" % (port, r.choice([1280, 1300, 600, 100]))), dict(change="mtu %d 1500" % port)][:r.choice([1, 2, 2])]
+
+
+def apply(engine, step):
+    """Makes a change; what the engine says to it."""
+    if "nft" in step:
+        return engine.nft(step["nft"])
+    if "change" in step:
+        return engine.change(step["change"])
+    table, chain, number, how, text = step["rule"]
+    if how in ("insert", "add"):
+        return engine.nft("%s rule %s %s %s\n" % (how, table, chain, text))
+    listing = re.search(r"^table %s \{.*?^\}" % re.escape(table), engine.listing(), re.M | re.S)
+    block = re.search(r"^\tchain %s \{.*?^\t\}" % re.escape(chain), listing.group(0) if listing else "", re.M | re.S)
+    handles = re.findall(r"^\t\t.*# handle (\d+)$", block.group(0) if block else "", re.M)
+    if not handles:
+        return ""
+    return engine.nft("%s rule %s %s handle %s %s\n" % (how, table, chain, handles[number % len(handles)], text if how == "replace" else ""))
+
+
+def told(step):
+    """A step in few words."""
+    if "do" in step:
+        return "%d %s" % (step["talk"], step["do"])
+    return str(step.get("nft") or step.get("change") or step["rule"]).strip()

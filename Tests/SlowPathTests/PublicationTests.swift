@@ -1,0 +1,49 @@
+// Which packets a flow-cache entry may be made of.
+import FlowCache
+import Testing
+import Wire
+
+@testable import SlowPath
+
+@Suite struct PublicationTests {
+    /// A UDP frame from 10.0.1.2:1000 to 10.0.2.2:53 that may be cut.
+    static func frame(payload: Int) -> [UInt8] {
+        let mac = SlowPathHarness.macs[0]
+        func bytes(_ mac: UInt64) -> [UInt8] { (0 ..< 6).map { UInt8(truncatingIfNeeded: mac >> (40 - 8 * UInt64($0))) } }
+        func big(_ value: Int) -> [UInt8] { [UInt8(value >> 8), UInt8(value & 255)] }
+        var frame = bytes(mac)
+        frame += bytes(mac & ~0xff | 2) + [8, 0]
+        frame += [0x45, 0]
+        frame += big(28 + payload)
+        frame += [0, 1, 0, 0, 64, 17, 0, 0]
+        frame += [10, 0, 1, 2, 10, 0, 2, 2]
+        frame += big(1000) + big(53)
+        frame += big(8 + payload) + [0, 0] + [UInt8](repeating: 7, count: payload)
+        frame.withUnsafeMutableBytes { if let start = $0.baseAddress { Checksum.fillIPv4Header(start + 14, length: 20) } }
+        return frame
+    }
+
+    static var key: FlowKey {
+        var key = FlowKey()
+        key.source = IPAddress(ipv4: 0x0a00_0102)
+        key.destination = IPAddress(ipv4: 0x0a00_0202)
+        (key.sourcePort, key.destinationPort, key.transportProtocol) = (1000, 53, IPProtocol.udp)
+        return key
+    }
+
+    /// What leaves in pieces shows no link header for the next packets; the first whole one does.
+    @Test func aPacketInPiecesMakesNoEntry() throws {
+        var harness = SlowPathHarness()
+        harness.path.changeRouter { $0.interfaces.setMTU(600, port: 1) }
+        #expect(harness.send(Self.frame(payload: 1000), port: 0).count == 2)
+        let early = harness.path.flows.pointee.lookup(Self.key)
+        #expect(early == nil)
+        #expect(harness.send(Self.frame(payload: 10), port: 0).count == 1)
+        let late = harness.path.flows.pointee.lookup(Self.key)
+        let handle = try #require(late)
+        let record = harness.path.flows.pointee.inspect(handle, now: harness.now)
+        let flow = try #require(record).description
+        #expect(flow.rewrite.destinationMAC == EthernetAddress(rawValue: 0x0200_0000_0b02) && flow.rewrite.sourceMAC == EthernetAddress(rawValue: 0x0200_0000_0b01))
+        #expect(flow.guard.maximumLength == 600)
+    }
+}
