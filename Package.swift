@@ -107,9 +107,9 @@ if !withoutDPDK {
     ]
     products += [.executable(name: "needletail", targets: ["needletail"])]
     let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
-    func above(_ name: String, _ down: [Target.Dependency], tests: Bool) -> [Target] {
+    func above(_ name: String, _ down: [Target.Dependency], tests: Bool, testing: [Target.Dependency] = []) -> [Target] {
         [.target(name: name, dependencies: down, swiftSettings: swiftOnDPDK)]
-            + (tests ? [.testTarget(name: "\(name)Tests", dependencies: [.target(name: name)] + down, swiftSettings: swiftOnDPDK)] : [])
+            + (tests ? [.testTarget(name: "\(name)Tests", dependencies: [.target(name: name)] + down + testing, swiftSettings: swiftOnDPDK)] : [])
     }
     targets += [
         .target(
@@ -120,7 +120,7 @@ if !withoutDPDK {
         .systemLibrary(name: "CPcap", path: "CShims/CPcap", providers: [.apt(["libpcap-dev"])]),
         .systemLibrary(name: "CNuma", path: "CShims/CNuma", providers: [.apt(["libnuma-dev"])]),
     ]
-    targets += above("DPDK", ["CDPDK", "CNuma", "CPcap", "Wire", "Routing"], tests: true)
+    targets += above("DPDK", ["CDPDK", "CNuma", "CPcap", "Wire", "Routing"], tests: true, testing: ["Conntrack"])
     targets += above("Offload", ["CDPDK", "DPDK", "Wire", "FlowCache"], tests: true)
     targets += above("Dataplane", ["CDPDK", "CIntrinsics", "DPDK", "Offload", "Configuration", "SlowPath", "Wire", "FlowCache", "Policy", "Ruleset", "Conntrack", "Routing", logging], tests: true)
     targets += above("Control", ["Dataplane", "Configuration", "Ruleset", "Policy", "SlowPath", "Offload", logging,

@@ -28,12 +28,13 @@ static const struct {
 };
 
 // Toeplitz with a key of period 16 bits gives a flow's two directions one hash, on every NIC that has Toeplitz.
-static uint8_t symmetric_key[64] = {
-	0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a,
-	0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a,
-	0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a,
-	0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a,
-};
+static void fill_key(uint8_t key[NT_HASH_KEY_BYTES], uint16_t word)
+{
+	for (size_t i = 0; i < NT_HASH_KEY_BYTES; i += 2) {
+		key[i] = (uint8_t)(word >> 8);
+		key[i + 1] = (uint8_t)word;
+	}
+}
 
 int nt_port_get_info(uint16_t port, struct nt_port_info *info)
 {
@@ -76,6 +77,7 @@ int nt_port_configure(uint16_t port, struct nt_port_setup *setup, struct rte_mem
 	struct rte_eth_dev_info device;
 	struct rte_eth_conf conf = { 0 };
 	uint32_t on = 0;
+	uint8_t key[NT_HASH_KEY_BYTES];
 	int error;
 
 	*step = "rte_eth_dev_info_get";
@@ -98,10 +100,11 @@ int nt_port_configure(uint16_t port, struct nt_port_setup *setup, struct rte_mem
 
 	// With one queue there is nothing to spread, and RSS would only cost.
 	uint64_t types = device.flow_type_rss_offloads & (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP);
-	setup->symmetric_rss = setup->symmetric_rss && setup->rx_queues > 1 && types != 0 && device.hash_key_size <= sizeof symmetric_key;
+	setup->symmetric_rss = setup->symmetric_rss && setup->rx_queues > 1 && types != 0 && device.hash_key_size <= sizeof key;
 	if (setup->symmetric_rss) {
+		fill_key(key, setup->key_word);
 		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-		conf.rx_adv_conf.rss_conf.rss_key = symmetric_key;
+		conf.rx_adv_conf.rss_conf.rss_key = key;
 		conf.rx_adv_conf.rss_conf.rss_key_len = device.hash_key_size != 0 ? device.hash_key_size : 40;
 		conf.rx_adv_conf.rss_conf.rss_hf = types;
 	} else if ((on & NT_RX_RSS_HASH) != 0) {
@@ -139,6 +142,63 @@ int nt_port_configure(uint16_t port, struct nt_port_setup *setup, struct rte_mem
 	if (setup->promiscuous)
 		setup->promiscuous = rte_eth_promiscuous_enable(port) == 0;
 	setup->offloads = on;
+	*step = "";
+	return 0;
+}
+
+int nt_port_get_spread(uint16_t port, uint16_t queues, uint16_t key_word, struct nt_port_spread *spread, const char **step)
+{
+	struct rte_eth_dev_info device;
+	struct rte_eth_rss_reta_entry64 table[NT_REDIRECTION_ENTRIES / RTE_ETH_RETA_GROUP_SIZE];
+	uint8_t wanted[NT_HASH_KEY_BYTES];
+	struct rte_eth_rss_conf conf = { .rss_key = spread->key, .rss_key_len = sizeof spread->key };
+	int error;
+
+	memset(spread, 0, sizeof *spread);
+	*step = "rte_eth_dev_info_get";
+	error = rte_eth_dev_info_get(port, &device);
+	if (error != 0)
+		return error;
+	*step = "rte_eth_dev_rss_hash_conf_get";
+	if (device.hash_key_size > sizeof spread->key)
+		return -E2BIG;
+	spread->key_bytes = device.hash_key_size != 0 ? (uint8_t)device.hash_key_size : 40;
+	conf.rss_key_len = spread->key_bytes;
+	error = rte_eth_dev_rss_hash_conf_get(port, &conf);
+	if (error != 0)
+		return error;
+	// Some drivers take the key here and not when they are configured.
+	fill_key(wanted, key_word);
+	if (memcmp(spread->key, wanted, spread->key_bytes) != 0 || conf.rss_hf == 0) {
+		struct rte_eth_rss_conf ours = { .rss_key = wanted, .rss_key_len = spread->key_bytes };
+		ours.rss_hf = device.flow_type_rss_offloads & (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP);
+		if (rte_eth_dev_rss_hash_update(port, &ours) == 0) {
+			error = rte_eth_dev_rss_hash_conf_get(port, &conf);
+			if (error != 0)
+				return error;
+		}
+	}
+	spread->ipv4_tcp = (conf.rss_hf & RTE_ETH_RSS_NONFRAG_IPV4_TCP) != 0;
+	spread->ipv4_udp = (conf.rss_hf & RTE_ETH_RSS_NONFRAG_IPV4_UDP) != 0;
+	spread->ipv6_tcp = (conf.rss_hf & RTE_ETH_RSS_NONFRAG_IPV6_TCP) != 0;
+	spread->ipv6_udp = (conf.rss_hf & RTE_ETH_RSS_NONFRAG_IPV6_UDP) != 0;
+
+	*step = "rte_eth_dev_rss_reta_query";
+	if (device.reta_size == 0 || device.reta_size > NT_REDIRECTION_ENTRIES)
+		return -ENOTSUP;
+	memset(table, 0, sizeof table);
+	for (uint16_t i = 0; i < device.reta_size; i++) {
+		table[i / RTE_ETH_RETA_GROUP_SIZE].mask |= UINT64_C(1) << i % RTE_ETH_RETA_GROUP_SIZE;
+		table[i / RTE_ETH_RETA_GROUP_SIZE].reta[i % RTE_ETH_RETA_GROUP_SIZE] = i % queues;
+	}
+	// Where the table cannot be written it is the driver's, and read back all the same.
+	(void)rte_eth_dev_rss_reta_update(port, table, device.reta_size);
+	error = rte_eth_dev_rss_reta_query(port, table, device.reta_size);
+	if (error != 0)
+		return error;
+	for (uint16_t i = 0; i < device.reta_size; i++)
+		spread->queues[i] = table[i / RTE_ETH_RETA_GROUP_SIZE].reta[i % RTE_ETH_RETA_GROUP_SIZE];
+	spread->entries = device.reta_size;
 	*step = "";
 	return 0;
 }
@@ -193,9 +253,9 @@ int nt_port_remove(uint16_t port)
 	return rte_dev_remove(device.device);
 }
 
-int nt_port_from_rings(const char *name, struct rte_ring *receive, struct rte_ring *transmit, int socket)
+int nt_port_from_rings(const char *name, struct rte_ring *const *receive, struct rte_ring *const *transmit, unsigned int queues, int socket)
 {
-	int port = rte_eth_from_rings(name, &receive, 1, &transmit, 1, (unsigned)socket);
+	int port = rte_eth_from_rings(name, receive, queues, transmit, queues, (unsigned)socket);
 	return port >= 0 ? port : (rte_errno != 0 ? -rte_errno : -EIO);
 }
 

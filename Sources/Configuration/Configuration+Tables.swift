@@ -41,8 +41,12 @@ extension Configuration {
         public var fullCone: [String] = []
         /// Clients' endpoints that may be mapped so at one time.
         public var fullConeMappings = 65_536
+        /// Which source ports NAT may change so that answers reach the worker that received the connection's first packet.
+        public var steerPorts = SteeredPorts.auto
         public init() {}
     }
+
+    public enum SteeredPorts: String, Sendable, Equatable, CaseIterable { case auto, all, off }
 
     public enum TCPWindowCheck: String, Sendable, Equatable, CaseIterable { case strict, liberal }
 

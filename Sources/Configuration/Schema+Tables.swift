@@ -34,6 +34,7 @@ extension Schema where Section == Configuration.NAT {
                 return name
             } write: { quotedTOML($0) },
             .integer("full-cone-mappings", \.fullConeMappings, 16...4_194_304),
+            .choice("steer-ports", \.steerPorts),
         ])
     }
 }

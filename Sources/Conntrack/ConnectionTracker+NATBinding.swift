@@ -20,10 +20,11 @@ extension ConnectionTracker {
     ///   - range: what the NAT statement asks for; nil for no statement (a null binding: the address stays, the source port
     ///     changes only if another connection's binding uses it).
     ///   - masqueradeInterface: of a masquerade, the caller's number of the output interface, other than 0.
+    ///   - steering: where the answers are wanted; nil: anywhere.
     /// - Returns: false: drop the packet (a range of the wrong family).
     @discardableResult
     public mutating func setUpNAT(
-        _ index: UInt32, _ manipulation: NATManipulation, range: NATRange?, masqueradeInterface: UInt32 = 0, now: Timestamp
+        _ index: UInt32, _ manipulation: NATManipulation, range: NATRange?, masqueradeInterface: UInt32 = 0, steering: SteeringTarget? = nil, now: Timestamp
     ) -> Bool {
         let connection = self.connection(index)
         let done: ConnectionStatus = manipulation == .source ? .sourceNATDone : .destinationNATDone
@@ -41,7 +42,9 @@ extension ConnectionTracker {
         }
         if wanted.flags.contains(.prefix) { wanted.mapPrefix(of: manipulation == .source ? current.source : current.destination) }
 
-        let chosen = uniqueTuple(current, wanted, connection, manipulation, now: now)
+        var isFree = false
+        var chosen = uniqueTuple(current, wanted, connection, manipulation, isFree: &isFree, now: now)
+        if let steering, range != nil, manipulation == .source { steer(&chosen, wanted, isFree: isFree, steering, connection, now: now) }
         if chosen != current, var reply = chosen.inverted {
             reply.zone = connection.pointee.reply.zone
             connection.pointee.reply = reply
@@ -80,7 +83,7 @@ extension ConnectionTracker {
     }
 
     /// Whether the answer to this tuple would be taken for another connection's.
-    private mutating func isTaken(_ tuple: ConnectionTuple, _ connection: UnsafeMutablePointer<Connection>, now: Timestamp) -> Bool {
+    mutating func isTaken(_ tuple: ConnectionTuple, _ connection: UnsafeMutablePointer<Connection>, now: Timestamp) -> Bool {
         guard var reply = tuple.inverted else { return true }
         reply.zone = connection.pointee.reply.zone
         return isConeTaken(tuple) || find(reply, now: now) != Connection.none
@@ -142,8 +145,9 @@ extension ConnectionTracker {
         return nil
     }
 
+    /// - Parameter isFree: set if the port is one of many that would do as well.
     private mutating func uniqueTuple(
-        _ current: ConnectionTuple, _ range: NATRange, _ connection: UnsafeMutablePointer<Connection>, _ manipulation: NATManipulation, now: Timestamp
+        _ current: ConnectionTuple, _ range: NATRange, _ connection: UnsafeMutablePointer<Connection>, _ manipulation: NATManipulation, isFree: inout Bool, now: Timestamp
     ) -> ConnectionTuple {
         let isRandom = !range.flags.isDisjoint(with: [.random, .fullyRandom])
         if manipulation == .source && !isRandom {
@@ -167,6 +171,7 @@ extension ConnectionTracker {
             }
         }
         choosePort(&tuple, range, connection, manipulation, isRandom: isRandom, now: now)
+        isFree = true
         return tuple
     }
 

@@ -135,6 +135,7 @@ public struct TrackerStatistics: Sendable {
     public var coneMappingsRefused: UInt64 = 0
     /// Connections that were to have a helper and found no room for its notes.
     public var helperPoolFull: UInt64 = 0
+    public var steering = SteeringCounts()
     private var invalid = InvalidCounts()
 
     public init() {}

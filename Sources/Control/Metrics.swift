@@ -23,6 +23,15 @@ public enum Metrics {
             "needletail_cache_hits_total", "counter", "Packets forwarded without the slow path.",
             [(["carrier": "software"], "\(cache.softwareHits)"), (["carrier": "hardware"], "\(cache.hardwareHits)")])
         page.counts("needletail_punted_packets_total", "Packets sent to the slow path.", "reason", cache.punts)
+        page.family("needletail_cache_handovers_total", "counter", "Packets that found their entry to be another worker's.", [([:], "\(cache.handovers)")])
+        let nat = summary.nat
+        page.family(
+            "needletail_nat_steering_total", "counter", "Source NAT on several workers: connections by what became of their port.",
+            [(["result": "kept"], "\(nat.portsKept)"), (["result": "moved"], "\(nat.portsMoved)"), (["result": "fixed"], "\(nat.portsFixed)"),
+             (["result": "exhausted"], "\(nat.portsExhausted)"), (["result": "unknown"], "\(nat.spreadUnknown)")])
+        page.family(
+            "needletail_cached_directions_total", "counter", "Second directions that came into the flow cache, by whether both are one worker's.",
+            [(["workers": "same"], "\(nat.directionsTogether)"), (["workers": "different"], "\(nat.directionsApart)")])
         page.family("needletail_connections", "gauge", "Tracked connections.", [([:], "\(summary.connections.current)")])
         page.family("needletail_connections_max", "gauge", "Room for connections.", [([:], "\(summary.connections.max)")])
         page.family("needletail_connections_created_total", "counter", "Connections since the start.", [([:], "\(summary.connections.created)")])

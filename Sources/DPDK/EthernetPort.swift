@@ -21,6 +21,9 @@ public struct PortConfiguration: Sendable, Equatable {
     public var promiscuous = false
     /// Spread receive queues by a hash that is the same for both directions of a flow.
     public var symmetricRSS = true
+    /// 16 bits that the hash's key repeats, an odd number of them 1, or hashes would be lost. Whoever knows it can
+    /// choose the worker that his packets reach.
+    public var hashKeyWord: UInt16 = 0x6d5a
     /// Offloads to use where the device has them.
     public var offloads: PortOffloads = [.receiveIPv4Checksum, .receiveTCPChecksum, .receiveUDPChecksum, .receiveHash]
     public init() {}
@@ -102,6 +105,7 @@ public final class EthernetPort: Sendable {
 
     private struct State {
         var setup: PortSetup?
+        var hashKeyWord: UInt16 = 0
         var isStarted = false
         var isClosed = false
         // Held while queues refill from them.
@@ -174,6 +178,7 @@ public final class EthernetPort: Sendable {
             }
             setup.offloads = wanted.offloads.rawValue
             setup.symmetric_rss = wanted.symmetricRSS
+            setup.key_word = wanted.hashKeyWord
             setup.promiscuous = wanted.promiscuous
             let handles: [OpaquePointer?] = (0 ..< Int(setup.rx_queues)).map { pools[$0 % pools.count].raw }
             var step: UnsafePointer<CChar>?
@@ -196,6 +201,7 @@ public final class EthernetPort: Sendable {
                 transmitDescriptors: Int(setup.tx_descriptors), mtu: Int(setup.mtu), offloads: PortOffloads(rawValue: setup.offloads),
                 symmetricRSS: setup.symmetric_rss, promiscuous: setup.promiscuous, notes: notes)
             state.setup = result
+            state.hashKeyWord = wanted.hashKeyWord
             state.pools = pools
             return result
         }
@@ -238,6 +244,23 @@ public final class EthernetPort: Sendable {
 
     public func receiveQueue(_ queue: Int) -> ReceiveQueue { ReceiveQueue(port: id, queue: UInt16(queue)) }
     public func transmitQueue(_ queue: Int) -> TransmitQueue { TransmitQueue(port: id, queue: UInt16(queue)) }
+
+    /// How the running port spreads what it receives over its queues.
+    /// - Throws: `DPDKError` (.machine) if the device does not tell.
+    public func receiveHashing() throws -> ReceiveHashing {
+        let (setup, word, isStarted) = state.withLock { ($0.setup, $0.hashKeyWord, $0.isStarted) }
+        guard let setup, isStarted else { throw DPDKError(.state, "port \(name) is not running") }
+        guard setup.symmetricRSS else { throw DPDKError(.machine, "port \(name): the device has no RSS that needletail could set up") }
+        return try withUnsafeTemporaryAllocation(of: nt_port_spread.self, capacity: 1) { room in
+            let raw = room.baseAddress.unsafelyUnwrapped
+            var step: UnsafePointer<CChar>?
+            let error = EAL.control { nt_port_get_spread(id, UInt16(setup.receiveQueues), word, raw, &step) }
+            guard error == 0 else {
+                throw DPDKError(.machine, "port \(name): the device does not tell how it spreads packets: \(step.map { String(cString: $0) } ?? ""): \(errnoText(error))", log: EAL.takeLog())
+            }
+            return ReceiveHashing(raw)
+        }
+    }
 
     /// Link state, without waiting for the device.
     public var link: PortLink {

@@ -24,6 +24,7 @@ extension Assembly {
         summary.connections.max = UInt64(configuration.conntrack.max)
         summary.connections.created = path.pointee.tracker.pointee.statistics.inserted
         summary.connections.expired = path.pointee.tracker.pointee.statistics.expired
+        summary.nat = natReport()
         summary.counters = ruleset.counterReports(now: now)
         return summary
     }
@@ -51,6 +52,19 @@ extension Assembly {
         }
     }
 
+    private func natReport() -> NATReport {
+        var report = NATReport()
+        let counts = path.pointee.tracker.pointee.statistics.steering
+        report.portsKept = counts.kept
+        report.portsMoved = counts.moved
+        report.portsFixed = counts.fixed
+        report.portsExhausted = counts.exhausted
+        report.spreadUnknown = counts.unknown
+        report.directionsTogether = path.pointee.statistics.directionsTogether
+        report.directionsApart = path.pointee.statistics.directionsApart
+        return report
+    }
+
     private func flowCacheReport(carried: UInt64) -> FlowCacheReport {
         var report = FlowCacheReport()
         report.mode = configuration.flowCache.mode.rawValue
@@ -60,6 +74,7 @@ extension Assembly {
         report.inserted = cache.inserted
         report.removed = cache.removed
         report.resizes = cache.resizes
+        report.handovers = cache.handovers
         report.softwareHits = statistics.reduce(0) { $0 + $1.value(.hits) }
         report.hardwareHits = carried
         let slow = path.pointee.statistics.establishedPackets

@@ -82,6 +82,7 @@ final class Assembly {
         var settings = SlowPathSettings(configuration)
         settings.seed = seed &+ 2
         settings.wallClockOffset = wallClockOffset
+        if workerCount > 1 { settings.portSteering = PortSteering(configuration.nat.steerPorts) }
         path = .allocate(capacity: 1)
         path.initialize(to: SlowPath(settings: settings, tracker: tracker, flows: flows, ruleset: ruleset.compiled, router: router,
                                      reassembler: Reassembler(limits: ReassemblyLimits(configuration.reassembly), seed: seed &+ 3)))

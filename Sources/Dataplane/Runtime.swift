@@ -95,6 +95,8 @@ public final class Runtime: @unchecked Sendable {
             wanted.receiveDescriptors = port.rxDescriptors
             wanted.transmitDescriptors = port.txDescriptors
             wanted.promiscuous = port.promiscuous
+            // One key for all ports: a flow that is not translated comes to one worker both ways.
+            wanted.hashKeyWord = ReceiveHashing.keyWord(seed: seed)
             // Virtual devices take what they are given; a NIC has to be told what to let in.
             if port.mtu != 1500, (try? PortDevice(port.device).bus) == .pci { wanted.mtu = port.mtu }
             if let mac = port.mac { try device.setMACAddress(mac) }
@@ -121,6 +123,7 @@ public final class Runtime: @unchecked Sendable {
     /// Forwards packets until `stop`, closes everything, and gives the totals.
     public func run() async throws -> ForwardingSummary {
         for port in assembly.ports { try port.device.start() }
+        assembly.learnSpreads(logger)
         assembly.manager?.start(now: Clock.nanoseconds)
         try crew.launch()
         logger.notice("forwarding", metadata: ["ports": "\(assembly.ports.count)", "workers": "\(assembly.workers.count)"])

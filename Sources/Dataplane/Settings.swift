@@ -48,6 +48,29 @@ extension SlowPathSettings {
     }
 }
 
+extension PortSteering {
+    /// nil: none.
+    init?(_ ports: Configuration.SteeredPorts) {
+        switch ports {
+        case .auto: self = .auto
+        case .all: self = .all
+        case .off: return nil
+        }
+    }
+}
+
+extension ReceiveSpread {
+    /// Queue `i` of each port is worker `i`'s.
+    init?(_ hashing: ReceiveHashing) {
+        var kinds: Kinds = []
+        if hashing.ipv4TCP { kinds.insert(.ipv4TCP) }
+        if hashing.ipv4UDP { kinds.insert(.ipv4UDP) }
+        if hashing.ipv6TCP { kinds.insert(.ipv6TCP) }
+        if hashing.ipv6UDP { kinds.insert(.ipv6UDP) }
+        self.init(key: hashing.key, workers: hashing.queues, kinds: kinds)
+    }
+}
+
 extension ReassemblyLimits {
     init(_ configuration: Configuration.Reassembly) {
         self.init()

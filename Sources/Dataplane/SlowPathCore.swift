@@ -116,7 +116,7 @@ public struct SlowPathCore: ~Copyable {
             packet.free()
             return
         }
-        let outcome = path.pointee.process(packet.packetBuffer, ingress: packet.port, now: now)
+        let outcome = path.pointee.process(packet.packetBuffer, ingress: packet.port, worker: worker, now: now)
         sendOutbox(worker: worker)
         if outcome.sendsInPlace {
             packet.setFrame(path.pointee.inPlace)

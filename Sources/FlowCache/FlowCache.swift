@@ -64,6 +64,8 @@ public struct FlowCacheStatistics: Sendable {
     /// Entries that the tables of now take at least.
     public var ipv4Capacity = 0
     public var ipv6Capacity = 0
+    /// Packets that wanted an entry of another worker's: it changed hands, became shared, or the flow had to wait.
+    public var handovers: UInt64 = 0
     /// Resizes that came to their end.
     public var resizes: UInt64 = 0
     /// Entries copied by resizes.

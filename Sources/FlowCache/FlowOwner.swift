@@ -1,7 +1,7 @@
 // Which worker an entry belongs to, and what happens when another worker meets its packets.
 //
 // RSS spreads by the tuple, so one direction of a flow reaches one worker, and each direction its own (NAT changes the
-// tuple in between). That is how it goes most of the time and not a promise: a redirection table is changed while packets flow, a bond
+// tuple in between; where it can, it chooses a port that makes up for that: Conntrack/ConnectionTracker+Steering.swift). That is how it goes most of the time and not a promise: a redirection table is changed while packets flow, a bond
 // hands them round robin, a NIC hashes by addresses alone what it does not know. The counts are exact all the same:
 //
 //   - An entry belongs to the worker whose packet had it published. That stands in five bits of the entry that the key leaves free,
@@ -60,9 +60,11 @@ extension FlowCache {
         let checksWindow = flow.guard.checksTCPWindow && flow.connection != FlowDescription.untracked
         guard let before = lookup(flow.key), let (owner, published) = ownership(before) else {
             guard checksWindow, let last, let owner = retiredOwner(last), owner != flow.owner else { return .granted }
+            events.handovers &+= 1
             return .postponed
         }
         guard owner != flow.owner else { return .granted }
+        events.handovers &+= 1
         if owner == .shared, !checksWindow {
             flow.owner = .shared
             return .granted
@@ -75,6 +77,9 @@ extension FlowCache {
         remove(before)
         return isYoung ? .spread : .postponed
     }
+
+    /// Whose a visible entry is; nil if it is not there any more.
+    public func owner(of handle: FlowHandle) -> FlowOwner? { ownership(handle)?.owner }
 
     /// Whose a visible entry is, and when it was published.
     private func ownership(_ handle: FlowHandle) -> (owner: FlowOwner, published: UInt32)? {

@@ -120,6 +120,7 @@ extension SlowPath {
         guard isTracked else { return }
         if let old = flows.pointee.current(handles[place]), old != handle { flows.pointee.remove(old) }
         handles[place] = handle
+        if settings.portSteering != nil { noteDirections(place) }
     }
 
     // MARK: - Withdrawing

@@ -163,7 +163,8 @@ extension SlowPath {
                 let masquerade = request.kind == .masquerade ? leaving : 0
                 let isBound = hook == .postrouting && router.interfaces[transit.egress].hasConeNAT
                     ? tracker.pointee.setUpConeNAT(transit.tracking.connection, range: range, interface: leaving, masqueradeInterface: masquerade, now: transit.now)
-                    : tracker.pointee.setUpNAT(transit.tracking.connection, manipulation, range: range, masqueradeInterface: masquerade, now: transit.now)
+                    : tracker.pointee.setUpNAT(
+                        transit.tracking.connection, manipulation, range: range, masqueradeInterface: masquerade, steering: hook == .postrouting ? steering(transit) : nil, now: transit.now)
                 return isBound ? nil : .dropped(.natExhausted)
             default: return conclude(verdict, &transit)
             }

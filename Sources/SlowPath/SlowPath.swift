@@ -77,6 +77,11 @@ public struct SlowPath: ~Copyable {
     var isInPlaceUsed = false
     var random: SplitMix64
     let cookies: SYNCookies
+    /// One a port: how it spreads what it receives. Only several workers make a difference (`SlowPath+Steering.swift`).
+    let spreads: UnsafeMutablePointer<ReceiveSpread>
+    let spreadCapacity: Int
+    /// The worker whose packet `process` has in hand.
+    var worker = 0
     /// Depth of own packets that cause own packets.
     var depth = 0
     /// Depth of copies that cause copies.
@@ -92,6 +97,9 @@ public struct SlowPath: ~Copyable {
         self.flows.initialize(to: flows)
         self.ruleset = ruleset
         program = ruleset.program
+        spreadCapacity = router.interfaces.capacity
+        spreads = .allocate(capacity: spreadCapacity)
+        spreads.initialize(repeating: .unknown, count: spreadCapacity)
         surroundings = .allocate(capacity: 1)
         surroundings.initialize(to: Surroundings(router: router, tracker: self.tracker))
         self.reassembler = reassembler
@@ -143,6 +151,8 @@ public struct SlowPath: ~Copyable {
         transits.deallocate()
         anticipations.deallocate()
         walk.deallocate()
+        for port in 0 ..< spreadCapacity { spreads[port].deallocate() }
+        spreads.deallocate()
         surroundings.deinitialize(count: 1)
         surroundings.deallocate()
         log.pointee.deallocate()
@@ -151,7 +161,9 @@ public struct SlowPath: ~Copyable {
 
     /// Takes a frame through the pipeline. Its memory is used in place and must stay valid until the outcome was acted on;
     /// the outbox holds what else is to be sent, until the next call.
-    public mutating func process(_ packet: PacketBuffer, ingress: PortIndex, now: Timestamp) -> Outcome {
+    /// - Parameter worker: the one that received it.
+    public mutating func process(_ packet: PacketBuffer, ingress: PortIndex, worker: Int = 0, now: Timestamp) -> Outcome {
+        self.worker = worker
         outbox.removeAll()
         isInPlaceUsed = false
         publishes = false

@@ -1,4 +1,5 @@
 // What the slow path is told once, at the start.
+import Conntrack
 import Policy
 import Wire
 
@@ -16,6 +17,8 @@ public struct SlowPathSettings: Sendable {
     public var pendingPackets = 256
     /// Packets of one direction between two sweeps from which a flow is offered to the NIC; 0: never.
     public var offloadThreshold: UInt64 = 0
+    /// Source NAT brings a connection's answers to the worker that received its first packet, by such ports; nil: to any.
+    public var portSteering: PortSteering?
     public var creditLists = 65_536
     public var logRecords = 1024
     /// Nanoseconds without a packet after which an entry of a flow without connection is removed.

@@ -18,6 +18,9 @@ public struct SlowPathStatistics: ~Copyable {
     public var held: UInt64 = 0
     /// Packets that the slow path made itself.
     public var generated: UInt64 = 0
+    /// Directions of connections that were published while the other direction was cached: for the same worker, and for another one.
+    public var directionsTogether: UInt64 = 0
+    public var directionsApart: UInt64 = 0
     private let drops: UnsafeMutablePointer<UInt64>
     public static var reasonCount: Int { DropReason.allCases.count }
 

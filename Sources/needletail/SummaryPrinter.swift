@@ -11,6 +11,7 @@ extension ForwardingSummary {
             out += "\n" + table.text
         }
         out += "\n" + flowCache.table(connections)
+        if nat != NATReport() { out += "\n" + nat.table }
         out += "\n" + offload.table
         let counters = CounterReport.table(counters)
         return counters.isEmpty ? out : out + "\n" + counters
@@ -34,11 +35,26 @@ extension FlowCacheReport {
         table.add("connections, since the start", grouped(connections.created))
         table.add("flow cache (\(mode)), entries now", grouped(entries))
         table.add("entries inserted", grouped(inserted))
+        if handovers > 0 { table.add("entries wanted by another worker", grouped(handovers)) }
         table.add("packets of established connections", grouped(establishedPackets))
         table.add("  forwarded from the flow cache", grouped(softwareHits))
         table.add("  forwarded by the NIC", grouped(hardwareHits))
         table.add("  hit rate", percent(hitRate))
         for (reason, count) in punts.sorted(by: { ($1.value, $0.key) < ($0.value, $1.key) }) { table.add("sent to the slow path: \(reason)", grouped(count)) }
+        return table.text
+    }
+}
+
+extension NATReport {
+    var table: String {
+        var table = TextTable("workers and NAT", ">connections")
+        table.add("source port kept, answers reach the same worker", grouped(portsKept))
+        table.add("source port changed for that", grouped(portsMoved))
+        table.add("source port may not change", grouped(portsFixed))
+        table.add("no such port free", grouped(portsExhausted))
+        table.add("port's RSS not known", grouped(spreadUnknown))
+        table.add("cached with both directions on one worker", grouped(directionsTogether))
+        table.add("cached with each direction on its own worker", grouped(directionsApart))
         return table.text
     }
 }

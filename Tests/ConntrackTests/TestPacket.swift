@@ -124,11 +124,11 @@ final class TestTracker {
     func masqueradeMoved(_ tracking: Tracking, to interface: UInt32) -> Bool { tracker.masqueradeMoved(tracking, to: interface) }
 
     /// Prerouting to postrouting, with one NAT rule a side for the connection's first packet.
-    func pass(_ test: TestPacket, destination: NATRange? = nil, source: NATRange? = nil, now: Timestamp) -> Tracking {
+    func pass(_ test: TestPacket, destination: NATRange? = nil, source: NATRange? = nil, steering: SteeringTarget? = nil, now: Timestamp) -> Tracking {
         var tracking = tracker.track(test.packet, test.parsed, now: now)
         guard tracking.dropReason == .none else { return tracking }
         for (manipulation, range) in [(NATManipulation.destination, destination), (.source, source)] {
-            if tracker.needsNATBinding(tracking, manipulation) { tracker.setUpNAT(tracking.connection, manipulation, range: range, now: now) }
+            if tracker.needsNATBinding(tracking, manipulation) { tracker.setUpNAT(tracking.connection, manipulation, range: range, steering: steering, now: now) }
             guard tracker.translate(test.packet, &test.parsed, tracking, manipulation) else {
                 tracker.release(tracking)
                 tracking.dropReason = .natExhausted

@@ -24,6 +24,7 @@
 #include <rte_prefetch.h>
 #include <rte_rcu_qsbr.h>
 #include <rte_ring.h>
+#include <rte_thash.h>
 
 #include "emulated_nic.h"
 #include "flow_rule.h"

@@ -34,13 +34,26 @@ struct nt_port_info {
 	bool promiscuous, reports_link;
 };
 
+#define NT_HASH_KEY_BYTES 64
+#define NT_REDIRECTION_ENTRIES 4096
+
 struct nt_port_setup {
 	uint16_t rx_queues, tx_queues;
 	uint16_t rx_descriptors, tx_descriptors; // wanted; set to what the device took
 	uint16_t mtu;                            // 0: leave alone
 	uint32_t offloads;                       // wanted NT_*; set to what is on
 	bool symmetric_rss;                      // wanted; set to whether it is on
+	uint16_t key_word;                       // 16 bits that the RSS key repeats
 	bool promiscuous;                        // wanted; set to whether it is on
+};
+
+// How a device spreads what it receives over its queues.
+struct nt_port_spread {
+	uint8_t key[NT_HASH_KEY_BYTES];
+	uint8_t key_bytes;
+	bool ipv4_tcp, ipv4_udp, ipv6_tcp, ipv6_udp; // kinds of which ports are part of the hash
+	uint16_t entries;                            // of the redirection table
+	uint16_t queues[NT_REDIRECTION_ENTRIES];
 };
 
 struct nt_port_link {
@@ -52,6 +65,9 @@ int nt_port_get_info(uint16_t port, struct nt_port_info *info);
 // Configures a stopped port with its queues, all receive queues fed from `pools[queue]`. On failure `*step` names the
 // DPDK function that refused.
 int nt_port_configure(uint16_t port, struct nt_port_setup *setup, struct rte_mempool *const *pools, const char **step);
+// Of a started port with symmetric RSS: writes the key and an even redirection table where the driver did not take them yet, and reads
+// both back. On failure `*step` names the DPDK function that refused.
+int nt_port_get_spread(uint16_t port, uint16_t queues, uint16_t key_word, struct nt_port_spread *spread, const char **step);
 int nt_port_get_link(uint16_t port, struct nt_port_link *link);
 // The ports behind one device string, in order; their number, at most `capacity`.
 int nt_port_matching(const char *device, uint16_t *ports, int capacity);
@@ -59,8 +75,8 @@ int nt_port_matching(const char *device, uint16_t *ports, int capacity);
 int nt_port_probe(const char *device);
 // Closes the port and removes its device.
 int nt_port_remove(uint16_t port);
-// One port on two rings of mbufs, single queue: what is enqueued to `receive` is received, what is sent comes out of `transmit`.
-int nt_port_from_rings(const char *name, struct rte_ring *receive, struct rte_ring *transmit, int socket);
+// One port on rings of mbufs, two a queue: what is enqueued to `receive` is received, what is sent comes out of `transmit`.
+int nt_port_from_rings(const char *name, struct rte_ring *const *receive, struct rte_ring *const *transmit, unsigned int queues, int socket);
 int nt_port_set_mac(uint16_t port, const uint8_t *mac);
 // MTU of a host interface by its index, in bytes, or 0.
 int nt_interface_mtu(unsigned int index);

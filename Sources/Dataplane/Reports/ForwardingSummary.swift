@@ -17,6 +17,7 @@ public struct ForwardingSummary: Codable, Sendable, Equatable {
     public var flowCache = FlowCacheReport()
     public var connections = ConnectionSummary()
     public var offload = OffloadReport()
+    public var nat = NATReport()
     /// Named counters and the counters of rules, in the ruleset's order.
     public var counters: [CounterReport] = []
 
@@ -50,6 +51,8 @@ public struct FlowCacheReport: Codable, Sendable, Equatable {
     public var removed: UInt64 = 0
     /// How often the table grew or shrank.
     public var resizes: UInt64 = 0
+    /// Packets that found their entry to be another worker's, and came to the slow path for one of their own.
+    public var handovers: UInt64 = 0
     /// Packets of established connections, however they were forwarded.
     public var establishedPackets: UInt64 = 0
     /// Of these: forwarded by workers from the cache, and by the NIC or its emulation.
@@ -60,6 +63,21 @@ public struct FlowCacheReport: Codable, Sendable, Equatable {
     /// Packets sent to the slow path, by reason: `miss` and the names of guards.
     public var punts: [String: UInt64] = [:]
 
+    public init() {}
+}
+
+/// Source NAT on several workers: where connections' answers arrive. All 0 with one worker.
+public struct NATReport: Codable, Sendable, Equatable {
+    /// TCP and UDP connections whose answers reach the first packet's worker: by the port that Linux would have chosen, or by another.
+    public var portsKept: UInt64 = 0
+    public var portsMoved: UInt64 = 0
+    /// Whose answers may reach another one: the port may not change, none was found, or nobody knows how the port spreads packets.
+    public var portsFixed: UInt64 = 0
+    public var portsExhausted: UInt64 = 0
+    public var spreadUnknown: UInt64 = 0
+    /// Second directions of connections that came into the flow cache: of the same worker as the first, and of another.
+    public var directionsTogether: UInt64 = 0
+    public var directionsApart: UInt64 = 0
     public init() {}
 }
 
