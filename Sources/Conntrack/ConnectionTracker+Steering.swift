@@ -57,6 +57,7 @@ extension ConnectionTracker {
 
     /// Exchanges the source port of `chosen` for one whose answers reach the target.
     /// - Parameter isFree: Linux was free to choose the port, and did.
+    @inline(never)
     mutating func steer(
         _ chosen: inout ConnectionTuple, _ range: NATRange, isFree: Bool, _ target: SteeringTarget, _ connection: UnsafeMutablePointer<Connection>, now: Timestamp
     ) {

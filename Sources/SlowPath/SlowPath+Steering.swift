@@ -21,11 +21,11 @@ extension SlowPath {
         if mine == others { statistics.directionsTogether &+= 1 } else { statistics.directionsApart &+= 1 }
     }
 
-    /// For a packet of others that is about to leave; nil where it makes no difference.
+    /// For a packet of others that is about to leave by an interface; nil where it makes no difference.
     @inline(__always)
-    func steering(_ transit: borrowing Transit) -> SteeringTarget? {
-        guard let reach = settings.portSteering, !transit.isOwn else { return nil }
-        let leaving = router.interfaces[transit.egress]
+    func steering(egress: PortIndex) -> SteeringTarget? {
+        guard let reach = settings.portSteering else { return nil }
+        let leaving = router.interfaces[egress]
         let isPlain = leaving.pppoeSession == 0 && leaving.vlan.count < 2 && Int(leaving.lower) < spreadCapacity
         return SteeringTarget(spread: isPlain ? spreads[Int(leaving.lower)] : .unknown, worker: worker, reach: reach)
     }

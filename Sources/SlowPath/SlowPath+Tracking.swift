@@ -164,7 +164,7 @@ extension SlowPath {
                 let isBound = hook == .postrouting && router.interfaces[transit.egress].hasConeNAT
                     ? tracker.pointee.setUpConeNAT(transit.tracking.connection, range: range, interface: leaving, masqueradeInterface: masquerade, now: transit.now)
                     : tracker.pointee.setUpNAT(
-                        transit.tracking.connection, manipulation, range: range, masqueradeInterface: masquerade, steering: hook == .postrouting ? steering(transit) : nil, now: transit.now)
+                        transit.tracking.connection, manipulation, range: range, masqueradeInterface: masquerade, steering: hook == .postrouting && !transit.isOwn ? steering(egress: transit.egress) : nil, now: transit.now)
                 return isBound ? nil : .dropped(.natExhausted)
             default: return conclude(verdict, &transit)
             }
