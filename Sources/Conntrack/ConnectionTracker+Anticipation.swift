@@ -56,14 +56,18 @@ extension ConnectionTracker {
         request(node >> 1)
     }
 
-    /// At last, when the records have come: what taking the candidate out of the table will look at.
+    /// At last, when the records have come: what taking the candidate out of the table will look at. True if the packet is the
+    /// candidate's.
     @inline(__always)
-    public mutating func anticipateEnd(_ anticipation: TrackerAnticipation, incoming: Int) {
-        guard anticipation.candidate != Connection.none, count &+ incoming >= configuration.maximumConnections else { return }
+    public mutating func anticipateEnd(_ anticipation: TrackerAnticipation, incoming: Int) -> Bool {
+        guard anticipation.candidate != Connection.none else { return false }
         let own = links[Int(anticipation.candidate)]
+        if own.original.hash == anticipation.hash || own.reply.hash == anticipation.hash { return true }
+        guard count &+ incoming >= configuration.maximumConnections else { return false }
         ntl_prefetch_read(table + Int(own.original.hash & bucketMask))
         ntl_prefetch_read(table + Int(own.reply.hash & bucketMask))
         ntl_prefetch_read(bySource + Int(own.source.hash & bucketMask))
+        return false
     }
 
     /// All of a record: it is compared, and if it goes, a new connection comes into its place soon.

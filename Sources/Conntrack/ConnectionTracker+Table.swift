@@ -199,6 +199,10 @@ extension ConnectionTracker {
         return limbo[Int(announced % UInt64(slots))]
     }
 
+    /// Dead connections that the caller has not heard of, and which `takeRetired` will give as the `place`th.
+    @inline(__always) public var unannounced: Int { Int(retired &- announced) }
+    @inline(__always) public func unannounced(_ place: Int) -> UInt32 { limbo[Int((announced &+ UInt64(place)) % UInt64(slots))] }
+
     /// A mark for `reclaim`: everything announced so far.
     public var limboMark: UInt64 { announced }
 

@@ -105,7 +105,7 @@ public struct SlowPathCore: ~Copyable {
         for place in 0 ..< count { Mbuf(burst[place].unsafelyUnwrapped).prefetchData() }
         for place in 0 ..< count {
             let packet = Mbuf(burst[place].unsafelyUnwrapped)
-            path.pointee.anticipate(packet.data, length: packet.length)
+            path.pointee.anticipate(packet.data, length: packet.length, ingress: packet.port)
         }
         path.pointee.anticipateAll()
     }

@@ -22,10 +22,7 @@ extension FlowCache {
             events.refusedUnsupported += 1
             return nil
         }
-        var family = key.isIPv6 ? ipv6 : ipv4
-        let handle = insert(description, rewrite, &family, now)
-        if key.isIPv6 { ipv6 = family } else { ipv4 = family }
-        return handle
+        return insert(description, rewrite, &family(isIPv6: key.isIPv6).pointee, now)
     }
 
     private enum Placement {
@@ -114,9 +111,15 @@ extension FlowCache {
     /// False if `handle` is not of a visible entry.
     @discardableResult
     public mutating func remove(_ handle: FlowHandle) -> Bool {
-        guard handle.isIPv6 ? ipv6.retire(handle, seeds) : ipv4.retire(handle, seeds) else { return false }
+        guard family(isIPv6: handle.isIPv6).pointee.retire(handle, seeds) else { return false }
         events.removed += 1
         return true
+    }
+
+    /// Withdraws the entry that `handle` names, unless it is the one that `kept` names.
+    public mutating func remove(_ handle: FlowHandle, except kept: FlowHandle) {
+        guard handle != kept, let now = current(handle), now != kept else { return }
+        remove(now)
     }
 }
 

@@ -27,13 +27,13 @@ extension FlowCache {
     /// What should be resized now; nil if nothing, or while a resize is under way.
     public func wantedResize() -> FlowResize? {
         guard !isResizing else { return nil }
-        for family in [ipv4, ipv6] {
+        for family in UnsafeBufferPointer(start: families, count: 2) {
             let table = family.current
             if table.capacity < family.largest, table.count >= table.capacity - table.capacity / 4 {
                 return FlowResize(isIPv6: table.isIPv6, capacity: min(max(table.capacity * 2, 24), family.largest), isGrowth: true)
             }
         }
-        for family in [ipv4, ipv6] {
+        for family in UnsafeBufferPointer(start: families, count: 2) {
             let table = family.current
             if table.capacity > family.smallest, table.count < table.capacity / 8 {
                 return FlowResize(isIPv6: table.isIPv6, capacity: max(table.capacity / 2, family.smallest), isGrowth: false)
@@ -42,19 +42,18 @@ extension FlowCache {
         return nil
     }
 
-    public var isResizing: Bool { ipv4.isResizing || ipv6.isResizing }
+    public var isResizing: Bool { families[0].isResizing || families[1].isResizing }
 
     /// Begins `resize` in `memory`: `memoryBytes` zeroed bytes, the cache's until `advanceResize` gives back the table that it replaces.
     /// False if that family is being resized already.
     public mutating func beginResize(_ resize: FlowResize, memory: UnsafeMutableRawPointer) -> Bool {
-        var family = resize.isIPv6 ? ipv6 : ipv4
-        guard !family.isResizing else { return false }
-        family.other = FlowTable(
+        let family = family(isIPv6: resize.isIPv6)
+        guard !family.pointee.isResizing else { return false }
+        family.pointee.other = FlowTable(
             zeroed: memory.alignedUp(toMultipleOf: 128), capacity: max(0, min(resize.capacity, 1 << 28)), isIPv6: resize.isIPv6,
-            isAlternate: !family.current.isAlternate, keeps: memory)
-        family.phase = .copying
-        family.cursor = 0
-        if resize.isIPv6 { ipv6 = family } else { ipv4 = family }
+            isAlternate: !family.pointee.current.isAlternate, keeps: memory)
+        family.pointee.phase = .copying
+        family.pointee.cursor = 0
         return true
     }
 
@@ -73,11 +72,10 @@ extension FlowCache {
     /// its last report, and the name that the flow has from here on (nil if the new table has no room for it).
     public mutating func advanceResize(budget: Int, now: Timestamp, _ body: (FlowRecord, FlowHandle?) -> Void) -> ResizeStep {
         guard isResizing else { return .idle }
-        var family = ipv4.isResizing ? ipv4 : ipv6
-        let wasCopying = family.phase == .copying
-        let step = advance(&family, budget: budget, now: now, body)
-        if family.current.isIPv6 { ipv6 = family } else { ipv4 = family }
-        if wasCopying, family.phase == .leaving { publishViews() }
+        let family = family(isIPv6: !families[0].isResizing)
+        let wasCopying = family.pointee.phase == .copying
+        let step = advance(&family.pointee, budget: budget, now: now, body)
+        if wasCopying, family.pointee.phase == .leaving { publishViews() }
         return step
     }
 

@@ -113,8 +113,8 @@ extension FlowCache {
     /// What is known of a visible entry, without taking its counts as reported; nil if `handle` is not of one.
     public func inspect(_ handle: FlowHandle, now: Timestamp) -> FlowRecord? {
         guard let handle = current(handle) else { return nil }
-        let family = handle.isIPv6 ? ipv6 : ipv4
-        return record(handle.isAlternate == family.current.isAlternate ? family.current : family.other, handle.place, now: now)
+        let family = family(isIPv6: handle.isIPv6)
+        return record(handle.isAlternate == family.pointee.current.isAlternate ? family.pointee.current : family.pointee.other, handle.place, now: now)
     }
 
     /// Takes what one entry counted since its last report; nil if `handle` is not of a visible entry.
@@ -125,7 +125,9 @@ extension FlowCache {
     }
 
     /// Slots that a sweep visits to come round.
-    public var slotCount: Int { (ipv4.current.count == 0 ? 0 : ipv4.current.slotCount) + (ipv6.current.count == 0 ? 0 : ipv6.current.slotCount) }
+    public var slotCount: Int {
+        (families[0].current.count == 0 ? 0 : families[0].current.slotCount) + (families[1].current.count == 0 ? 0 : families[1].current.slotCount)
+    }
 
     /// Visits up to `budget` slots from `cursor` on, reporting each visible entry once; removes those for which `body` returns
     /// false. Returns true when it has come round the whole table. A packet count wraps at 2^32 between two reports.
@@ -133,7 +135,7 @@ extension FlowCache {
     public mutating func sweep(_ cursor: inout FlowSweepCursor, budget: Int, now: Timestamp, _ body: (FlowRecord) -> Bool) -> Bool {
         var left = budget
         while left > 0 {
-            let table = cursor.isIPv6 ? ipv6.current : ipv4.current
+            let table = family(isIPv6: cursor.isIPv6).pointee.current
             if table.count == 0 { cursor.slot = table.slotCount }
             while left > 0 && cursor.slot < table.slotCount {
                 let slot = cursor.slot
@@ -155,10 +157,11 @@ extension FlowCache {
     /// Sweeps everything at once.
     public mutating func sweep(now: Timestamp, _ body: (FlowRecord) -> Bool) {
         // What was counted in a table that is being left is to be drained; its entries' fate is decided where their heirs are.
-        for family in [ipv4, ipv6] where family.phase == .leaving || family.phase == .draining {
-            for slot in 0..<family.other.slotCount where family.other.isLive(slot) {
-                let record = record(family.other, slot, now: now)
-                markReported(family.other, record)
+        for family in UnsafeBufferPointer(start: families, count: 2) where family.phase == .leaving || family.phase == .draining {
+            let table = family.other
+            for slot in 0..<table.slotCount where table.isLive(slot) {
+                let record = record(table, slot, now: now)
+                markReported(table, record)
                 _ = body(record)
             }
         }
@@ -169,21 +172,18 @@ extension FlowCache {
     /// True if there is something to wait for and no grace period is under way: the caller now asks every worker for a
     /// quiescent state (after this call returned), and calls `endGracePeriod` when all have passed one.
     public mutating func beginGracePeriod() -> Bool {
-        guard ipv4.waitingCount == 0 && ipv6.waitingCount == 0 && !ipv4.isCovered && !ipv6.isCovered else { return false }
-        guard ipv4.hasToWait || ipv6.hasToWait else { return false }
-        ipv4.beginGracePeriod()
-        ipv6.beginGracePeriod()
+        guard families[0].waitingCount == 0 && families[1].waitingCount == 0 && !families[0].isCovered && !families[1].isCovered else { return false }
+        guard families[0].hasToWait || families[1].hasToWait else { return false }
+        families[0].beginGracePeriod()
+        families[1].beginGracePeriod()
         return true
     }
 
     /// Reclaims what `beginGracePeriod` set aside, reporting what each entry counted until its end.
     public mutating func endGracePeriod(now: Timestamp, _ body: (FlowRecord) -> Void) {
-        var family = ipv4
-        endGracePeriod(&family, now: now, body)
-        ipv4 = family
-        family = ipv6
-        endGracePeriod(&family, now: now, body)
-        ipv6 = family
+        let families = families
+        endGracePeriod(&families[0], now: now, body)
+        endGracePeriod(&families[1], now: now, body)
     }
 
     private mutating func endGracePeriod(_ family: inout FlowTableFamily, now: Timestamp, _ body: (FlowRecord) -> Void) {

@@ -36,6 +36,8 @@ import Wire
         self.slot = slot
         self.generation = generation
     }
+    /// Names no entry.
+    @inlinable public static var none: FlowHandle { FlowHandle(slot: 0, generation: 0) }
     @inlinable public var isIPv6: Bool { slot >> 31 != 0 }
     var isAlternate: Bool { slot & FlowTable.alternateBit != 0 }
     var place: Int { Int(slot & 0x3fff_ffff) }
@@ -79,11 +81,13 @@ public struct FlowCache: ~Copyable {
     /// The coarse clock that workers stamp entries with.
     @inlinable public static func tick(_ now: Timestamp) -> UInt32 { UInt32(truncatingIfNeeded: now >> 20) }
 
-    var ipv4: FlowTableFamily
-    var ipv6: FlowTableFamily
+    /// IPv4's and IPv6's, in the cache's own memory: a call touches a family where it lies, it is too much to be handed about.
+    let families: UnsafeMutablePointer<FlowTableFamily>
     var actionTable: FlowActionTable
     var events = FlowCacheStatistics()
-    let seeds: FlowHashSeeds
+    /// In the cache's own memory, as the families are.
+    private let seedMemory: UnsafeMutablePointer<FlowHashSeeds>
+    var seeds: FlowHashSeeds { seedMemory.pointee }
     let shared: UnsafeMutableRawPointer
     /// Of what `init` was given.
     private let initialBytes: Int
@@ -92,7 +96,8 @@ public struct FlowCache: ~Copyable {
 
     /// Bytes that `init(memory:configuration:)` needs, a multiple of 128.
     public static func memoryRequired(_ configuration: FlowCacheConfiguration) -> Int {
-        128 + FlowCacheReader.sharedBytes + FlowTable.memoryRequired(capacity: configuration.ipv4Capacity, isIPv6: false)
+        128 + FlowCacheReader.sharedBytes + rounded(2 * MemoryLayout<FlowTableFamily>.stride) + rounded(MemoryLayout<FlowHashSeeds>.stride)
+            + FlowTable.memoryRequired(capacity: configuration.ipv4Capacity, isIPv6: false)
             + FlowTable.memoryRequired(capacity: configuration.ipv6Capacity, isIPv6: true)
             + rounded(FlowActionTable.memoryRequired(capacity: configuration.actionCapacity))
     }
@@ -113,18 +118,25 @@ public struct FlowCache: ~Copyable {
         shared = take(FlowCacheReader.sharedBytes)
         shared.initializeMemory(as: UInt8.self, repeating: 0, count: FlowCacheReader.sharedBytes)
         shared.storeBytes(of: 1, as: UInt32.self)
-        ipv4 = FlowTableFamily(table(configuration.ipv4Capacity, isIPv6: false), largest: configuration.ipv4Maximum)
-        ipv6 = FlowTableFamily(table(configuration.ipv6Capacity, isIPv6: true), largest: configuration.ipv6Maximum)
+        families = take(2 * MemoryLayout<FlowTableFamily>.stride).bindMemory(to: FlowTableFamily.self, capacity: 2)
+        families.initialize(to: FlowTableFamily(table(configuration.ipv4Capacity, isIPv6: false), largest: configuration.ipv4Maximum))
+        (families + 1).initialize(to: FlowTableFamily(table(configuration.ipv6Capacity, isIPv6: true), largest: configuration.ipv6Maximum))
         actionTable = FlowActionTable(memory: take(FlowActionTable.memoryRequired(capacity: configuration.actionCapacity)), capacity: configuration.actionCapacity)
-        seeds = FlowHashSeeds(seed: configuration.seed)
+        seedMemory = take(MemoryLayout<FlowHashSeeds>.stride).bindMemory(to: FlowHashSeeds.self, capacity: 1)
+        seedMemory.initialize(to: FlowHashSeeds(seed: configuration.seed))
         initialBytes = FlowCache.memoryRequired(configuration)
         publishViews()
     }
 
+    /// Good for as long as the cache's memory.
+    public var foresight: FlowForesight { FlowForesight(families: families, seeds: seedMemory) }
+
+    func family(isIPv6: Bool) -> UnsafeMutablePointer<FlowTableFamily> { isIPv6 ? families + 1 : families }
+
     /// A reader that begins now.
     public var reader: FlowCacheReader {
         var reader = FlowCacheReader(
-            ipv4: ipv4.current.view, ipv6: ipv6.current.view, seeds: seeds, actions: UnsafePointer(actionTable.actions), shared: shared)
+            ipv4: families[0].current.view, ipv6: families[1].current.view, seeds: seeds, actions: UnsafePointer(actionTable.actions), shared: shared)
         reader.refresh()
         return reader
     }
@@ -146,14 +158,17 @@ public struct FlowCache: ~Copyable {
 
     public var statistics: FlowCacheStatistics {
         var result = events
-        result.ipv4Entries = ipv4.current.count
-        result.ipv6Entries = ipv6.current.count
-        result.ipv4Capacity = ipv4.current.capacity
-        result.ipv6Capacity = ipv6.current.capacity
-        result.overflowedEntries = ipv4.current.overflowed + ipv6.current.overflowed
-        result.retiredEntries = ipv4.openCount + ipv4.waitingCount + ipv6.openCount + ipv6.waitingCount
+        result.ipv4Entries = families[0].current.count
+        result.ipv6Entries = families[1].current.count
+        result.ipv4Capacity = families[0].current.capacity
+        result.ipv6Capacity = families[1].current.capacity
         result.actions = actionTable.count
-        result.memoryBytes = initialBytes + addedBytes(ipv4) + addedBytes(ipv6)
+        result.memoryBytes = initialBytes
+        for family in UnsafeBufferPointer(start: families, count: 2) {
+            result.overflowedEntries += family.current.overflowed
+            result.retiredEntries += family.openCount + family.waitingCount
+            result.memoryBytes += addedBytes(family)
+        }
         return result
     }
 
@@ -164,11 +179,11 @@ public struct FlowCache: ~Copyable {
 
     /// The name that a cached flow has now, for one that it had when it was published; nil if it is not cached any more.
     public func current(_ handle: FlowHandle) -> FlowHandle? {
-        let family = handle.isIPv6 ? ipv6 : ipv4
-        guard let found = family.locate(handle) else { return nil }
+        let family = family(isIPv6: handle.isIPv6)
+        guard let found = family.pointee.locate(handle) else { return nil }
         if !found.isOther { return handle }
-        let key = family.other.key(found.slot)
-        return family.find(key, hash: seeds.hash(key)).map { family.handle($0) }
+        let key = family.pointee.other.key(found.slot)
+        return family.pointee.find(key, hash: seeds.hash(key)).map { family.pointee.handle($0) }
     }
 
     /// Whether `handle` names an entry that is visible now.
@@ -177,7 +192,7 @@ public struct FlowCache: ~Copyable {
     /// The entry for `key`, if it is cached.
     public func lookup(_ key: FlowKey) -> FlowHandle? {
         let packed = PackedFlowKey(key)
-        let family = packed.isIPv6 ? ipv6 : ipv4
-        return family.find(packed, hash: seeds.hash(packed)).map { family.handle($0) }
+        let family = family(isIPv6: packed.isIPv6)
+        return family.pointee.find(packed, hash: seeds.hash(packed)).map { family.pointee.handle($0) }
     }
 }

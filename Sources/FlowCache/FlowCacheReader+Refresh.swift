@@ -34,8 +34,8 @@ extension FlowCache {
         let number = shared.atomic64(FlowCacheReader.publicationOffset)
         let next = number.pointee.load(ordering: .relaxed) &+ 1
         let views = (shared + FlowCacheReader.viewsOffset(next)).assumingMemoryBound(to: FlowTableView.self)
-        views.initialize(to: ipv4.current.view)
-        (views + 1).initialize(to: ipv6.current.view)
+        views.initialize(to: families[0].current.view)
+        (views + 1).initialize(to: families[1].current.view)
         // Release, pairs with the acquiring load of `FlowCacheReader.refresh`.
         number.pointee.store(next, ordering: .releasing)
     }

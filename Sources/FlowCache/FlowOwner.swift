@@ -42,12 +42,14 @@ import Wire
 
 /// What a packet that wants its flow published comes to, by the worker that it came through.
 public enum FlowClaim: Equatable, Sendable {
-    /// To be inserted.
-    case granted
+    /// To be inserted; it will replace or confirm this entry of the same key, if there is one.
+    case granted(before: FlowHandle?)
     /// Not now: the entry of another worker must end first.
     case postponed
     /// Never while its packets come through several workers.
     case spread
+
+    public var isGranted: Bool { if case .granted = self { true } else { false } }
 }
 
 extension FlowCache {
@@ -59,20 +61,20 @@ extension FlowCache {
     public mutating func claim(_ flow: inout FlowDescription, last: FlowHandle?, now: Timestamp) -> FlowClaim {
         let checksWindow = flow.guard.checksTCPWindow && flow.connection != FlowDescription.untracked
         guard let before = lookup(flow.key), let (owner, published) = ownership(before) else {
-            guard checksWindow, let last, let owner = retiredOwner(last), owner != flow.owner else { return .granted }
+            guard checksWindow, let last, let owner = retiredOwner(last), owner != flow.owner else { return .granted(before: nil) }
             events.handovers &+= 1
             return .postponed
         }
-        guard owner != flow.owner else { return .granted }
+        guard owner != flow.owner else { return .granted(before: before) }
         events.handovers &+= 1
         if owner == .shared, !checksWindow {
             flow.owner = .shared
-            return .granted
+            return .granted(before: before)
         }
         let isYoung = FlowCache.tick(now) &- published < FlowCache.youth
         guard checksWindow else {
             if isYoung { flow.owner = .shared }
-            return .granted
+            return .granted(before: before)
         }
         remove(before)
         return isYoung ? .spread : .postponed
@@ -83,19 +85,26 @@ extension FlowCache {
 
     /// Whose a visible entry is, and when it was published.
     private func ownership(_ handle: FlowHandle) -> (owner: FlowOwner, published: UInt32)? {
-        let family = handle.isIPv6 ? ipv6 : ipv4
-        guard let found = family.locate(handle) else { return nil }
-        let table = found.isOther ? family.other : family.current
-        return (table.owner(found.slot), table.records[found.slot].next)
+        let family = family(isIPv6: handle.isIPv6)
+        guard let found = family.pointee.locate(handle) else { return nil }
+        return found.isOther ? family.pointee.other.origin(found.slot) : family.pointee.current.origin(found.slot)
     }
 
     /// Whose an entry was that is withdrawn and not yet reclaimed.
     private func retiredOwner(_ handle: FlowHandle) -> FlowOwner? {
-        let family = handle.isIPv6 ? ipv6 : ipv4
-        for table in [family.current, family.other] where table.isAlternate == handle.isAlternate {
-            guard handle.place < table.slotCount, table.records[handle.place].tenants &+ 1 == handle.generation, !table.isLive(handle.place) else { continue }
-            return table.owner(handle.place)
-        }
-        return nil
+        let family = family(isIPv6: handle.isIPv6)
+        return family.pointee.current.retiredOwner(handle) ?? family.pointee.other.retiredOwner(handle)
+    }
+}
+
+extension FlowTable {
+    /// Whose a visible entry is, and the tick when it was published.
+    func origin(_ slot: Int) -> (owner: FlowOwner, published: UInt32) { (owner(slot), records[slot].next) }
+
+    /// Whose the entry was that `handle` names, if it is this table's, withdrawn and not yet reclaimed.
+    func retiredOwner(_ handle: FlowHandle) -> FlowOwner? {
+        guard isAlternate == handle.isAlternate, handle.place < slotCount, records[handle.place].tenants &+ 1 == handle.generation, !isLive(handle.place)
+        else { return nil }
+        return owner(handle.place)
     }
 }

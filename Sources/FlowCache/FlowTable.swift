@@ -88,24 +88,24 @@ struct FlowTable {
         (memory + tags + entries).initializeMemory(as: UInt8.self, repeating: 0, count: slotCount(capacity: capacity) * MemoryLayout<FlowSlotRecord>.stride)
     }
 
-    func handle(_ slot: Int) -> FlowHandle {
+    @inline(__always) func handle(_ slot: Int) -> FlowHandle {
         FlowHandle(
             slot: UInt32(slot) | (isAlternate ? FlowTable.alternateBit : 0) | (isIPv6 ? 1 << 31 : 0), generation: records[slot].tenants &+ 1)
     }
 
     /// Whether `handle`, of this table by its bits, names the slot's present tenant.
-    func holds(_ handle: FlowHandle) -> Bool {
+    @inline(__always) func holds(_ handle: FlowHandle) -> Bool {
         handle.place < slotCount && records[handle.place].tenants &+ 1 == handle.generation && isLive(handle.place)
     }
 
     var slotCount: Int { bucketCount * FlowTableView.lanes }
 
-    func tagField(_ slot: Int) -> UnsafeMutablePointer<Atomic<UInt16>> {
+    @inline(__always) func tagField(_ slot: Int) -> UnsafeMutablePointer<Atomic<UInt16>> {
         let (bucket, lane) = slot.quotientAndRemainder(dividingBy: FlowTableView.lanes)
         return view.line(bucket).atomic16(lane * 2)
     }
 
-    func isLive(_ slot: Int) -> Bool { tagField(slot).pointee.load(ordering: .relaxed) > FlowTableView.retired }
+    @inline(__always) func isLive(_ slot: Int) -> Bool { tagField(slot).pointee.load(ordering: .relaxed) > FlowTableView.retired }
 
     /// A free lane for `hash`: the slot, and the level of its bucket.
     func freeSlot(for hash: UInt64) -> (slot: Int, level: Int)? {
@@ -186,7 +186,7 @@ struct FlowTable {
         let tuple = isIPv6 ? entry.assumingMemoryBound(to: FlowEntry6.self).pointee.tuple : entry.assumingMemoryBound(to: FlowEntry4.self).pointee.tuple
         return FlowOwner(word: tuple & FlowOwner.mask)
     }
-    func key(_ slot: Int) -> PackedFlowKey {
+    @inline(__always) func key(_ slot: Int) -> PackedFlowKey {
         var key = PackedFlowKey()
         if isIPv6 {
             let entry = view.entry(slot: slot).assumingMemoryBound(to: FlowEntry6.self)

@@ -20,6 +20,7 @@ struct FlowTableFamily {
     enum Phase { case settled, copying, leaving, draining }
 
     /// What lookups and sweeps use; readers too, but for those that have not taken it up yet (`leaving`).
+    /// First, so that a pointer to the family is one to it.
     var current: FlowTable
     /// Meaningless in phase `settled`.
     var other: FlowTable
@@ -52,14 +53,16 @@ struct FlowTableFamily {
     var openCount: Int { current.openCount + (isResizing ? other.openCount : 0) }
     var waitingCount: Int { current.waitingCount + (isResizing ? other.waitingCount : 0) }
 
+    // Always inlined: called by itself, each would be given a copy of all of this.
+
     /// The visible entry that `handle` names: its slot, and whether it is in `other`.
-    func locate(_ handle: FlowHandle) -> (slot: Int, isOther: Bool)? {
+    @inline(__always) func locate(_ handle: FlowHandle) -> (slot: Int, isOther: Bool)? {
         if handle.isAlternate == current.isAlternate { return current.holds(handle) ? (handle.place, false) : nil }
         return isResizing && other.holds(handle) ? (handle.place, true) : nil
     }
 
     /// The entry of `key` that counts as the flow's: in `current`, or, while that could not take it, in the table being filled.
-    func find(_ key: PackedFlowKey, hash: UInt64) -> (slot: Int, isOther: Bool)? {
+    @inline(__always) func find(_ key: PackedFlowKey, hash: UInt64) -> (slot: Int, isOther: Bool)? {
         let slot = current.view.find(key, hash: hash)
         if slot >= 0 { return (slot, false) }
         guard phase == .copying else { return nil }
@@ -67,7 +70,7 @@ struct FlowTableFamily {
         return there >= 0 ? (there, true) : nil
     }
 
-    func handle(_ found: (slot: Int, isOther: Bool)) -> FlowHandle { found.isOther ? other.handle(found.slot) : current.handle(found.slot) }
+    @inline(__always) func handle(_ found: (slot: Int, isOther: Bool)) -> FlowHandle { found.isOther ? other.handle(found.slot) : current.handle(found.slot) }
 
     /// Withdraws every copy of the entry that `handle` names; false if it names none.
     mutating func retire(_ handle: FlowHandle, _ seeds: FlowHashSeeds) -> Bool {

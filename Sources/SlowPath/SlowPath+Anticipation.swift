@@ -7,14 +7,31 @@ import Conntrack
 import Policy
 import Wire
 
+/// One packet that is to come.
+struct Anticipation {
+    var tracker = TrackerAnticipation()
+    /// The frame, while it has not been processed.
+    var frame: UnsafeMutableRawPointer?
+    var length = 0
+    var ingress: PortIndex = 0
+    /// Of a connection that exists: its flow may be published.
+    var isKnown = false
+    var isIPv6 = false
+    var flowHash: UInt64 = 0
+}
+
 extension SlowPath {
     /// Packets that are anticipated together.
     public static var anticipatedPackets: Int { Program.foresightSlots }
 
     /// The buckets of a frame's connection, requested, if it is plain. `anticipateAll` does the rest for all that were named.
-    public mutating func anticipate(_ frame: UnsafeMutableRawPointer, length: Int) {
+    public mutating func anticipate(_ frame: UnsafeMutableRawPointer, length: Int, ingress: PortIndex) {
         guard anticipatedCount < SlowPath.anticipatedPackets, let found = anticipateBuckets(frame, length) else { return }
-        anticipations[anticipatedCount] = found
+        let anticipation = anticipations + anticipatedCount
+        anticipation.pointee.tracker = found
+        anticipation.pointee.frame = frame
+        anticipation.pointee.length = length
+        anticipation.pointee.ingress = ingress
         anticipatedCount &+= 1
     }
 
@@ -53,17 +70,30 @@ extension SlowPath {
         anticipatedCount = 0
         let foresees = program.foresees
         for place in 0 ..< count {
-            tracker.pointee.anticipateRecords(&anticipations[place], incoming: count)
+            tracker.pointee.anticipateRecords(&anticipations[place].tracker, incoming: count)
             if foresees { program.foreseeStarts(place) }
         }
         for place in 0 ..< count {
-            tracker.pointee.anticipateEnd(anticipations[place], incoming: count)
-            if anticipations[place].candidate != Connection.none { ntl_prefetch_read(handles + Int(anticipations[place].candidate) * 2) }
+            anticipateFlow(anticipations + place, incoming: count)
             if foresees { program.foreseeLists(place) }
         }
+        for place in 0 ..< count where anticipations[place].isKnown { foresight.requestRoom(anticipations[place].flowHash, isIPv6: anticipations[place].isIPv6) }
         guard foresees else { return }
         for place in 0 ..< count { program.foreseeRecords(place) }
         for place in 0 ..< count { program.foreseeRules(place) }
         for place in 0 ..< count { program.foreseeCounters(place) }
+    }
+
+    /// The connection's place in the flow cache: of one that has to go what names its entries, of the packet's own where its entry would be.
+    private mutating func anticipateFlow(_ anticipation: UnsafeMutablePointer<Anticipation>, incoming: Int) {
+        let isOwn = tracker.pointee.anticipateEnd(anticipation.pointee.tracker, incoming: incoming)
+        anticipation.pointee.isKnown = false
+        let candidate = anticipation.pointee.tracker.candidate
+        if candidate != Connection.none { ntl_prefetch_read(handles + Int(candidate) * 2) }
+        guard isOwn, settings.cachesFlows, let frame = anticipation.pointee.frame,
+            let flow = foresight.request(frame, length: anticipation.pointee.length, ingress: anticipation.pointee.ingress) else { return }
+        anticipation.pointee.flowHash = flow.hash
+        anticipation.pointee.isIPv6 = flow.isIPv6
+        anticipation.pointee.isKnown = true
     }
 }

@@ -96,8 +96,9 @@ extension SlowPath {
         publication.owner = FlowOwner(worker: worker)
         let isTracked = publication.connection != FlowDescription.untracked
         let place = isTracked ? Int(publication.connection) * 2 + Int(publication.direction) : 0
+        let before: FlowHandle?
         switch flows.pointee.claim(&publication, last: isTracked ? handles[place] : nil, now: now) {
-        case .granted: break
+        case .granted(let existing): before = existing
         case .postponed: return
         case .spread:
             if isTracked { obstacles[Int(publication.connection)] = FlowObstacle(kind: .severalWorkers) }
@@ -111,14 +112,13 @@ extension SlowPath {
         guard let list else { return }
         publication.creditList = list
         let flow = publication
-        let before = flows.pointee.lookup(flow.key)
         guard let handle = flows.pointee.insert(flow, now: now) else {
             credits.release(list)
             return
         }
         if handle == before { credits.release(list) }
         guard isTracked else { return }
-        if let old = flows.pointee.current(handles[place]), old != handle { flows.pointee.remove(old) }
+        if handles[place] != .none { flows.pointee.remove(handles[place], except: handle) }
         handles[place] = handle
         if settings.portSteering != nil { noteDirections(place) }
     }
@@ -127,6 +127,11 @@ extension SlowPath {
 
     /// Ends caching of connections that died. Best while what they were is still in the processor's cache: behind each batch.
     public mutating func withdrawRetired() {
+        for place in 0 ..< tracker.pointee.unannounced {
+            let handles = handles + Int(tracker.pointee.unannounced(place)) * 2
+            if handles[0] != .none { foresight.request(handles[0]) }
+            if handles[1] != .none { foresight.request(handles[1]) }
+        }
         while let dead = tracker.pointee.takeRetired() {
             withdrawFlows(of: dead)
             // What kept it in the slow path says nothing of the next connection in its place.
@@ -138,10 +143,9 @@ extension SlowPath {
     mutating func withdrawFlows(of connection: UInt32) {
         noteWithdrawn(connection)
         // Most connections end before they were cached.
-        let none = FlowHandle(slot: 0, generation: 0)
-        for place in Int(connection) * 2 ... Int(connection) * 2 + 1 where handles[place] != none {
+        for place in Int(connection) * 2 ... Int(connection) * 2 + 1 where handles[place] != .none {
             flows.pointee.remove(handles[place])
-            handles[place] = none
+            handles[place] = .none
         }
     }
 
@@ -225,7 +229,7 @@ extension SlowPath {
             if record.holdsCredits { credits.release(record.creditList) }
             guard record.connection != FlowDescription.untracked else { return }
             let place = Int(record.connection) * 2 + Int(record.direction)
-            if handles[place] == record.handle { handles[place] = heir ?? FlowHandle(slot: 0, generation: 0) }
+            if handles[place] == record.handle { handles[place] = heir ?? .none }
         }
     }
 }

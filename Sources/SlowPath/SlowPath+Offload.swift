@@ -11,7 +11,7 @@ import Wire
 /// What is known of a connection's offer.
 struct OfferedFlow {
     /// The original direction's entry when it was offered; names the offer.
-    var handle = FlowHandle(slot: 0, generation: 0)
+    var handle = FlowHandle.none
     var originalCredits: UInt32 = 0
     var replyCredits: UInt32 = 0
     var connectionGeneration: UInt32 = 0

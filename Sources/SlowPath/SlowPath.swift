@@ -56,7 +56,8 @@ public struct SlowPath: ~Copyable {
     /// The packet that `process` has in hand, and what it begins as.
     private let transits: UnsafeMutablePointer<Transit>
     /// Of the packets that are to come.
-    let anticipations: UnsafeMutablePointer<TrackerAnticipation>
+    let anticipations: UnsafeMutablePointer<Anticipation>
+    let foresight: FlowForesight
     var anticipatedCount = 0
     /// Every offer is to be called back.
     var recallsOffers = false
@@ -95,6 +96,7 @@ public struct SlowPath: ~Copyable {
         self.tracker.initialize(to: tracker)
         self.flows = .allocate(capacity: 1)
         self.flows.initialize(to: flows)
+        foresight = self.flows.pointee.foresight
         self.ruleset = ruleset
         program = ruleset.program
         spreadCapacity = router.interfaces.capacity
@@ -107,7 +109,7 @@ public struct SlowPath: ~Copyable {
         errorLimiter = ICMPRateLimiter(perSecond: settings.icmpErrorsPerSecond, burst: settings.icmpErrorBurst)
         credits = CreditLists(capacity: settings.creditLists)
         handles = .allocate(capacity: slots * 2)
-        handles.initialize(repeating: FlowHandle(slot: 0, generation: 0), count: slots * 2)
+        handles.initialize(repeating: .none, count: slots * 2)
         obstacles = .allocate(capacity: slots)
         obstacles.initialize(repeating: FlowObstacle(), count: slots)
         offered = .allocate(capacity: slots)
@@ -115,12 +117,12 @@ public struct SlowPath: ~Copyable {
         busy = .allocate(capacity: Self.offloadQueueCapacity)
         busy.initialize(repeating: 0, count: Self.offloadQueueCapacity)
         withdrawn = .allocate(capacity: Self.offloadQueueCapacity)
-        withdrawn.initialize(repeating: FlowHandle(slot: 0, generation: 0), count: Self.offloadQueueCapacity)
+        withdrawn.initialize(repeating: .none, count: Self.offloadQueueCapacity)
         transits = .allocate(capacity: 2)
         transits.initialize(
             repeating: Transit(packet: PacketBuffer(start: UnsafeMutableRawPointer(self.tracker), length: 0), ingress: Transit.noPort, now: 0, isInPlace: true), count: 2)
         anticipations = .allocate(capacity: Self.anticipatedPackets)
-        anticipations.initialize(repeating: TrackerAnticipation(), count: Self.anticipatedPackets)
+        anticipations.initialize(repeating: Anticipation(), count: Self.anticipatedPackets)
         walk = .allocate(capacity: 1)
         walk.initialize(to: WalkRecord())
         log = .allocate(capacity: 1)

@@ -157,7 +157,7 @@ final class SlowPathRun {
 
     /// A burst's cache misses together, as the slow-path core has them.
     private func anticipate(_ first: Int) {
-        for place in 0 ..< Self.burst { path.anticipate(frames + (first + place) * 64, length: Self.frameLength) }
+        for place in 0 ..< Self.burst { path.anticipate(frames + (first + place) * 64, length: Self.frameLength, ingress: 0) }
         path.anticipateAll()
     }
 

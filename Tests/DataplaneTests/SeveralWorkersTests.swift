@@ -71,7 +71,7 @@ extension WorkerSuite {
                         packet.free()
                         slow += 1
                         flow.owner = FlowOwner(worker: index)
-                        if cache.claim(&flow, last: nil, now: now) == .granted, cache.insert(flow, now: now) != nil { changes += 1 }
+                        if cache.claim(&flow, last: nil, now: now).isGranted, cache.insert(flow, now: now) != nil { changes += 1 }
                     }
                 }
             }

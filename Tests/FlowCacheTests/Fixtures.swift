@@ -69,7 +69,7 @@ final class CacheFixture {
         var flow = flow
         flow.owner = FlowOwner(worker: worker)
         let claim = cache.claim(&flow, last: last, now: now)
-        return (claim, claim == .granted ? cache.insert(flow, now: now) : nil)
+        return (claim, claim.isGranted ? cache.insert(flow, now: now) : nil)
     }
     @discardableResult func remove(_ handle: FlowHandle) -> Bool { cache.remove(handle) }
     func lookup(_ key: FlowKey) -> FlowHandle? { cache.lookup(key) }

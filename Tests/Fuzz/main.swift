@@ -111,6 +111,8 @@ for number in 0 ..< packetCount {
     if generator.next(100) < 80 { PacketGenerator.fixChecksums(packet) }
     now += UInt64(generator.next(200_000))
     if generator.next(10_000) == 0 { now += 40_000_000_000 }
+    path.anticipate(packet.start, length: packet.length, ingress: PortIndex(port))
+    path.anticipateAll()
     let outcome = path.process(packet, ingress: PortIndex(port), now: now)
     for index in 0 ..< path.outbox.count { keep(UnsafeRawBufferPointer(start: path.outbox[index].start, count: path.outbox[index].length), path.outbox[index].port) }
     if outcome.sendsInPlace {

@@ -78,7 +78,7 @@ func run(ruleCount: Int, wanted: Int) throws {
 
     while serial < wanted {
         let batch = (0 ..< burst).map { frame($0) }
-        for packet in batch { path.anticipate(packet.start, length: packet.length) }
+        for packet in batch { path.anticipate(packet.start, length: packet.length, ingress: 0) }
         path.anticipateAll()
         for packet in batch where path.process(packet, ingress: 0, now: now).sendsInPlace { forwarded += 1 }
         now += 32_000
