@@ -119,7 +119,7 @@ extension ConnectionTracker {
         let sawReply = connection.pointee.status.contains(.seenReply)
         switch connection.pointee.transportProtocol {
         case IPProtocol.tcp:
-            let seconds = tcpTimeout(connection, connection.pointee.tcpState, isReset: false)
+            let seconds = tcpTimeout(connection, connection.pointee.window, connection.pointee.tcpState, isReset: false)
             return sawReply ? seconds : min(seconds, timeouts.tcpUnacknowledged)
         case IPProtocol.udp, IPProtocol.udplite:
             guard sawReply, lastSeen > connection.pointee.streamFrom || connection.pointee.transportProtocol == IPProtocol.udplite else { return timeouts.udp }
@@ -138,7 +138,7 @@ extension ConnectionTracker {
     /// The flow is in the flow cache (`flow add`), or in the NIC: shown by listings and `ct status`. A NIC does not tell
     /// what it forwards, so from here on the window is learnt from what comes to software, a FIN first of all, and not
     /// enforced.
-    public func noteOffloaded(_ index: UInt32, hardware: Bool) {
+    public mutating func noteOffloaded(_ index: UInt32, hardware: Bool) {
         guard Int(index) < touched else { return }
         pool[Int(index)].status.insert(hardware ? [.offload, .hardwareOffload] : .offload)
         if hardware { forgetWindow(index) }
@@ -146,14 +146,14 @@ extension ConnectionTracker {
 
     /// The flow is back. If the NIC carried it, the window has moved unseen: it is learnt afresh from the next packet of
     /// each direction, and not enforced from then on, as in Linux for any offloaded flow.
-    public func noteOffloadEnded(_ index: UInt32) {
+    public mutating func noteOffloadEnded(_ index: UInt32) {
         guard Int(index) < touched else { return }
         let connection = pool + Int(index)
         if connection.pointee.status.contains(.hardwareOffload) { forgetWindow(index) }
         connection.pointee.status.subtract([.offload, .hardwareOffload])
     }
 
-    private func forgetWindow(_ index: UInt32) {
+    private mutating func forgetWindow(_ index: UInt32) {
         let connection = pool + Int(index)
         guard connection.pointee.transportProtocol == IPProtocol.tcp else { return }
         func relearn(_ endpoint: inout TCPEndpoint) {
@@ -161,7 +161,22 @@ extension ConnectionTracker {
             endpoint.flags &= ~(TCPEndpoint.Flag.maxAckSet | TCPEndpoint.Flag.dataUnacknowledged)
             endpoint.flags |= TCPEndpoint.Flag.beLiberal
         }
-        relearn(&connection.pointee.window.original)
-        relearn(&connection.pointee.window.reply)
+        let before = connection.pointee.window.isShared ? windows.view(index, connection) : connection.pointee.window
+        var after = before
+        relearn(&after.original)
+        relearn(&after.reply)
+        guard connection.pointee.window.isShared else { return connection.pointee.window = after }
+        windows.commit(index, in: pool, from: before, to: after)
     }
+
+    // MARK: - Windows that workers write
+
+    /// From here on workers may write the connection's window: call it before its first entry can be seen.
+    public func shareWindow(_ index: UInt32) { connection(index).pointee.window.isShared = true }
+
+    /// A grace period begins; true if windows need one.
+    public mutating func beginWindowGracePeriod() -> Bool { windows.beginGracePeriod() }
+
+    /// Every worker has been quiescent since.
+    public mutating func endWindowGracePeriod() { windows.endGracePeriod(pool) }
 }

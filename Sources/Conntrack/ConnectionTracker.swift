@@ -54,6 +54,7 @@ public struct ConnectionTracker: ~Copyable {
     var announced: UInt64 = 0
     var reclaimed: UInt64 = 0
     var sweepPosition = 0
+    var windows = SharedWindows()
     /// A connection was refused since the last full sweep: the sweep may evict closing connections as well.
     var isPressed = false
 

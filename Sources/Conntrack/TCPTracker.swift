@@ -1,7 +1,7 @@
 // TCP connections (nf_conntrack_proto_tcp.c): state, window, resets, timeouts.
 //
-// Invariant: the window state is read and written in place, where the workers find it; the slow path handles a packet
-// of a connection only while no worker does (the flow's packets are ordered by its receive queue).
+// Invariant: the window of a connection that was never cached is read and written in place; that of one that was is judged by a copy, and what the
+// segment taught is brought in beside what workers store (SharedWindows.swift).
 import Wire
 
 extension ConnectionTracker {
@@ -28,12 +28,27 @@ extension ConnectionTracker {
         guard ConnectionTracker.isValidCombination(segment.flags) else { return .invalid(.badFlags) }
 
         let connection = pool + Int(index)
+        guard connection.pointee.window.isShared else {
+            return track(segment, index, tracking, &connection.pointee.window, bytes: parsed.networkLength, now: now)
+        }
+        let before = windows.view(index, connection), scratch = windows.scratch
+        scratch.pointee = before
+        let verdict = track(segment, index, tracking, scratch, bytes: parsed.networkLength, now: now)
+        windows.commit(index, in: pool, from: before, to: scratch.pointee)
+        return verdict
+    }
+
+    /// Judges a segment by `window`, its connection's.
+    private mutating func track(
+        _ segment: TCPSegment, _ index: UInt32, _ tracking: Tracking, _ window: UnsafeMutablePointer<TCPWindowPair>, bytes: UInt32, now: Timestamp
+    ) -> TrackerVerdict {
+        let connection = pool + Int(index)
         if !connection.pointee.isConfirmed {
-            if let reason = beginTCP(&connection.pointee.window, segment) { return .invalid(reason) }
+            if let reason = beginTCP(&window.pointee, segment) { return .invalid(reason) }
         }
         let direction = tracking.direction
         let kind = segment.kind
-        var oldState = connection.pointee.tcpState
+        var oldState = (TCPState(rawValue: window.pointee.state) ?? .none)
         var newState: TCPState
         var isResynchronised = false
         switch TCPTransition.next(direction, kind, oldState) {
@@ -41,18 +56,18 @@ extension ConnectionTracker {
             return .invalid(.noTransition)
         case .to(.synSent) where oldState.rawValue >= TCPState.timeWait.rawValue:
             // A SYN on a connection that has been closed in order, or aborted by this side: a new connection.
-            let isOver = (connection.pointee.window.original.flags | connection.pointee.window.reply.flags) & TCPEndpoint.Flag.closeInit != 0
-            let isAborted = connection.pointee.window.lastDirection == direction.rawValue && connection.pointee.window.lastKind == TCPSegment.Kind.rst.rawValue
+            let isOver = (window.pointee.original.flags | window.pointee.reply.flags) & TCPEndpoint.Flag.closeInit != 0
+            let isAborted = window.pointee.lastDirection == direction.rawValue && window.pointee.lastKind == TCPSegment.Kind.rst.rawValue
             if isOver || isAborted {
                 guard connection.pointee.isConfirmed else { return .drop }
                 retire(index)
                 return .again
             }
-            if !resynchronise(&connection.pointee.window, segment, direction) { return ignored(&connection.pointee.window, segment, direction, oldState) }
+            if !resynchronise(&window.pointee, segment, direction) { return ignored(&window.pointee, segment, direction, oldState) }
             isResynchronised = true
             newState = .synReceived
         case .ignore:
-            if !resynchronise(&connection.pointee.window, segment, direction) { return ignored(&connection.pointee.window, segment, direction, oldState) }
+            if !resynchronise(&window.pointee, segment, direction) { return ignored(&window.pointee, segment, direction, oldState) }
             isResynchronised = true
             newState = .synReceived
         case .to(let state):
@@ -65,19 +80,19 @@ extension ConnectionTracker {
             switch newState {
             case .timeWait:
                 // The answer to a spurious SYN in LAST_ACK is a challenge ACK; it does not acknowledge the FIN (RFC 5961).
-                if oldState == .lastAck, kind == .ack, connection.pointee.window.lastDirection != direction.rawValue,
-                    connection.pointee.window.lastKind == TCPSegment.Kind.syn.rawValue,
-                    connection.pointee.window.lastFlags & TCPEndpoint.Flag.expectChallengeAck != 0
+                if oldState == .lastAck, kind == .ack, window.pointee.lastDirection != direction.rawValue,
+                    window.pointee.lastKind == TCPSegment.Kind.syn.rawValue,
+                    window.pointee.lastFlags & TCPEndpoint.Flag.expectChallengeAck != 0
                 {
-                    connection.pointee.window.lastFlags &= ~TCPEndpoint.Flag.expectChallengeAck
+                    window.pointee.lastFlags &= ~TCPEndpoint.Flag.expectChallengeAck
                     return .accept
                 }
             case .synSent2:
-                connection.pointee.window.lastFlags |= TCPEndpoint.Flag.simultaneousOpen
+                window.pointee.lastFlags |= TCPEndpoint.Flag.simultaneousOpen
             case .synReceived:
-                if direction == .reply, kind == .ack, connection.pointee.window.lastFlags & TCPEndpoint.Flag.simultaneousOpen != 0 { newState = .established }
+                if direction == .reply, kind == .ack, window.pointee.lastFlags & TCPEndpoint.Flag.simultaneousOpen != 0 { newState = .established }
             case .close where kind == .rst:
-                switch judgeReset(connection, segment, direction, oldState) {
+                switch judgeReset(connection, window.pointee, segment, direction, oldState) {
                 case .invalid: return .invalid(.resetOutOfWindow)
                 case .checkWindow: break
                 case .checkWindowKeepState:
@@ -93,20 +108,20 @@ extension ConnectionTracker {
 
         if !skipsWindow {
             let shift = acknowledgementShift(connection, segment, direction)
-            let position = TCPWindow.judge(&connection.pointee.window, segment, direction: direction.rawValue, sequenceOffset: shift)
+            let position = TCPWindow.judge(&window.pointee, segment, direction: direction.rawValue, sequenceOffset: shift)
             let isLiberal =
                 configuration.tcpLiberal
-                || (direction == .original ? connection.pointee.window.original : connection.pointee.window.reply).flags & TCPEndpoint.Flag.beLiberal != 0
+                || (direction == .original ? window.pointee.original : window.pointee.reply).flags & TCPEndpoint.Flag.beLiberal != 0
             if position != .within && !isLiberal {
                 switch position {
                 case .within, .slightlyBeyond, .dataBelowWindow, .acknowledgementTooOld: return .accept
                 case .dataBeyondWindow, .acknowledgesUnseenData:
-                    shortenAfterInvalid(connection, kind, direction, now: now)
+                    shortenAfterInvalid(connection, window, kind, direction, now: now)
                     return .invalid(position == .dataBeyondWindow ? .dataBeyondWindow : .acknowledgesUnseenData)
                 }
             }
         }
-        return advance(index, segment, direction, from: oldState, to: newState, bytes: parsed.networkLength, now: now)
+        return advance(index, segment, window, direction, from: oldState, to: newState, bytes: bytes, now: now)
     }
 
     /// The first packet: a SYN begins a connection; an ACK is taken up in the middle of one, if loose.
@@ -185,8 +200,7 @@ extension ConnectionTracker {
 
     /// A reset closes an established connection only if its number is exactly the next one, or it follows its sender's
     /// last segment: otherwise the other end will ask back with a challenge ACK (RFC 5961 section 3).
-    private mutating func judgeReset(_ connection: UnsafeMutablePointer<Connection>, _ segment: TCPSegment, _ direction: ConnectionDirection, _ oldState: TCPState) -> ResetJudgement {
-        let window = connection.pointee.window
+    private mutating func judgeReset(_ connection: UnsafeMutablePointer<Connection>, _ window: TCPWindowPair, _ segment: TCPSegment, _ direction: ConnectionDirection, _ oldState: TCPState) -> ResetJudgement {
         // The tuple may have been reused while closing: what is known of the old connection says nothing.
         switch oldState {
         case .finWait, .lastAck, .timeWait, .close, .closeWait: return .skipWindow
@@ -217,36 +231,38 @@ extension ConnectionTracker {
     }
 
     /// A FIN or RST out of window, then one the other way: the tracker is out of step with a connection that is dying.
-    private mutating func shortenAfterInvalid(_ connection: UnsafeMutablePointer<Connection>, _ kind: TCPSegment.Kind, _ direction: ConnectionDirection, now: Timestamp) {
+    private mutating func shortenAfterInvalid(
+        _ connection: UnsafeMutablePointer<Connection>, _ window: UnsafeMutablePointer<TCPWindowPair>, _ kind: TCPSegment.Kind, _ direction: ConnectionDirection, now: Timestamp
+    ) {
         guard connection.pointee.status.contains(.assured), !connection.pointee.status.contains(.fixedTimeout), kind == .rst || kind == .fin else { return }
-        let lastKind = connection.pointee.window.lastKind
-        if connection.pointee.window.lastDirection != direction.rawValue, lastKind == TCPSegment.Kind.fin.rawValue || lastKind == TCPSegment.Kind.rst.rawValue {
+        let lastKind = window.pointee.lastKind
+        if window.pointee.lastDirection != direction.rawValue, lastKind == TCPSegment.Kind.fin.rawValue || lastKind == TCPSegment.Kind.rst.rawValue {
             let left = connection.pointee.deadline > now ? connection.pointee.deadline - now : 0
             let short = UInt64(timeouts(connection).pointee.tcpUnacknowledged) &* 1_000_000_000
             if left >= 120_000_000_000 && left > short { connection.pointee.deadline = now &+ short }
         } else {
-            connection.pointee.window.lastKind = kind.rawValue
-            connection.pointee.window.lastDirection = direction.rawValue
+            window.pointee.lastKind = kind.rawValue
+            window.pointee.lastDirection = direction.rawValue
         }
     }
 
     /// An acceptable segment: new state, new deadline.
     private mutating func advance(
-        _ index: UInt32, _ segment: TCPSegment, _ direction: ConnectionDirection, from oldState: TCPState, to newState: TCPState, bytes: UInt32, now: Timestamp
+        _ index: UInt32, _ segment: TCPSegment, _ window: UnsafeMutablePointer<TCPWindowPair>, _ direction: ConnectionDirection, from oldState: TCPState, to newState: TCPState, bytes: UInt32, now: Timestamp
     ) -> TrackerVerdict {
         let connection = pool + Int(index)
         let kind = segment.kind
-        connection.pointee.window.lastKind = kind.rawValue
-        connection.pointee.window.lastDirection = direction.rawValue
-        connection.pointee.window.state = newState.rawValue
+        window.pointee.lastKind = kind.rawValue
+        window.pointee.lastDirection = direction.rawValue
+        window.pointee.state = newState.rawValue
         if oldState != newState && newState == .finWait {
             if direction == .original {
-                connection.pointee.window.original.flags |= TCPEndpoint.Flag.closeInit
+                window.pointee.original.flags |= TCPEndpoint.Flag.closeInit
             } else {
-                connection.pointee.window.reply.flags |= TCPEndpoint.Flag.closeInit
+                window.pointee.reply.flags |= TCPEndpoint.Flag.closeInit
             }
         }
-        var seconds = tcpTimeout(connection, newState, isReset: kind == .rst)
+        var seconds = tcpTimeout(connection, window.pointee, newState, isReset: kind == .rst)
         let status = connection.pointee.status
         if !status.contains(.seenReply) {
             if kind == .rst {
@@ -266,8 +282,7 @@ extension ConnectionTracker {
     }
 
     /// Seconds to live after a segment: the state's, or less while the connection looks stuck.
-    mutating func tcpTimeout(_ connection: UnsafeMutablePointer<Connection>, _ state: TCPState, isReset: Bool) -> UInt32 {
-        let window = connection.pointee.window
+    mutating func tcpTimeout(_ connection: UnsafeMutablePointer<Connection>, _ window: TCPWindowPair, _ state: TCPState, isReset: Bool) -> UInt32 {
         let timeouts = timeouts(connection).pointee
         let usual = timeouts.tcp(state)
         if window.retransmissions >= configuration.tcpMaximumRetransmissions, usual > timeouts.tcpRetransmission { return timeouts.tcpRetransmission }

@@ -112,6 +112,7 @@ extension SlowPath {
         guard let list else { return }
         publication.creditList = list
         let flow = publication
+        if flow.guard.checksTCPWindow, isTracked { tracker.pointee.shareWindow(flow.connection) }
         guard let handle = flows.pointee.insert(flow, now: now) else {
             credits.release(list)
             return
@@ -205,7 +206,8 @@ extension SlowPath {
     public mutating func beginGracePeriod() -> Bool {
         let flowsWait = flows.pointee.beginGracePeriod()
         graceMark = tracker.pointee.limboMark
-        return flowsWait || tracker.pointee.limboCount > 0
+        let windowsWait = tracker.pointee.beginWindowGracePeriod()
+        return flowsWait || windowsWait || tracker.pointee.limboCount > 0
     }
 
     /// Every worker has been quiescent since `beginGracePeriod`: last counts are credited, slots are free again.
@@ -215,6 +217,7 @@ extension SlowPath {
             credit(record)
             if record.holdsCredits { credits.release(record.creditList) }
         }
+        tracker.pointee.endWindowGracePeriod()
         tracker.pointee.reclaim(upTo: graceMark)
     }
 

@@ -5,10 +5,9 @@
 //
 // Invariant: plain data, one cache line a connection, no pointer in it.
 //
-// Ownership: the worker that forwards the connection updates it by `TCPWindow.acceptEstablished`; the slow path writes
-// it while it handles a packet of the connection. With one worker per connection (symmetric RSS) there is one writer at
-// a time; if RSS splits a connection, each worker writes its own direction's fields and no others, and a stale read sends a
-// packet to the slow path to be judged.
+// Ownership: the worker that forwards a direction updates its fields, and no others, by `TCPWindow.acceptEstablished`; a stale read sends a packet
+// to the slow path to be judged. The slow path judges by a copy and brings in what it learnt without undoing a worker's update
+// (TCPWindow+Shared.swift, Conntrack/SharedWindows.swift).
 
 /// What one end of a connection may send and has sent (`struct ip_ct_tcp_state`). 20 bytes.
 @frozen public struct TCPEndpoint: Sendable {
@@ -67,6 +66,11 @@
     public var lastFlags: UInt8 = 0
     /// `TCPState` raw value.
     public var state: UInt8 = 0
-    public var reserved: UInt32 = 0
+    /// Workers write it, or did (Conntrack/SharedWindows.swift); the slow path's own note.
+    @inlinable public var isShared: Bool {
+        get { sharing != 0 }
+        set { sharing = newValue ? 1 : 0 }
+    }
+    public var sharing: UInt32 = 0
     @inlinable public init() {}
 }
