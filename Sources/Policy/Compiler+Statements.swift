@@ -15,7 +15,6 @@ extension Compiler {
             instruction.x = set(source, keyLength: length, dataType: Datatype(.verdict, bits: 64, byteOrder: .host))
             emit(instruction)
         case .counter, .limit, .quota, .last, .connectionLimit:
-            if case .connectionLimit = statement { require(.conntrack) }
             guard let state = newState(statement) else { return }
             rules[Int(rule)].states.append(state)
             emitState(state)
@@ -96,6 +95,7 @@ extension Compiler {
             lasts.append(state)
             return (.last, UInt32(lasts.count - 1))
         case .connectionLimit(let count, let isOver):
+            require(.conntrack)
             connectionLimits.append(ConnectionLimitState(limit: count, inverted: isOver, room: UInt32(min(UInt64(count) + 64, UInt64(ConnectionLimitState.capacity)))))
             return (.connectionLimit, UInt32(connectionLimits.count - 1))
         default: return nil
@@ -189,9 +189,9 @@ extension Compiler {
             dataRegister = length
             guard load(data, at: length) == sets[number].dataLength else { return neverMatches("an update of @\(update.set)") }
         }
+        for case .connectionLimit in update.statements { require(.conntrack) }
         if sets[number].statements.isEmpty {
             for statement in update.statements {
-                if case .connectionLimit = statement { require(.conntrack) }
                 guard let state = newState(statement) else { continue }
                 sets[number].statements.append(ElementStatement(op: state.op, base: 0, template: state.number))
             }

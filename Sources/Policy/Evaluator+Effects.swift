@@ -184,7 +184,8 @@ extension Program {
 
     /// b = 0 tcp reset, 1 icmp, 2 icmpv6, 3 icmpx; x = code.
     private func reject(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> Verdict {
-        let isIPv6 = context.parsed.family == .ipv6
+        // A chain on a device sees packets whose IP header is not believed.
+        let isIPv6 = context.parsed.family == .ipv6 || context.parsed.family == nil && context.parsed.etherType == EtherType.ipv6
         var request = RejectRequest()
         let code = UInt8(truncatingIfNeeded: pc.pointee.x)
         request.kind = isIPv6 ? .icmpv6 : .icmp

@@ -54,13 +54,28 @@ extension SlowPath {
 
     /// A whole frame leaves by a device, through its egress chains.
     private mutating func leave(_ packet: PacketBuffer, _ request: ForwardRequest, _ cause: borrowing Transit) {
-        let device = request.device
+        leave(packet, by: request.device, mark: request.mark, priority: request.priority, cause)
+    }
+
+    /// `reject` in a chain on a device: the answer goes back by that device, past everything but its egress chains.
+    mutating func answerOnLink(_ transit: borrowing Transit) {
+        if !transit.isInPlace { outbox.protect(transit.context.packet) }
+        let request = transit.context.reject
+        guard var room = outbox.reserve(LinkReject.maximumLength) else { return statistics.count(note: .noBuffer) }
+        room.length = LinkReject.build(
+            into: room, answering: transit.context.packet, request.kind == .tcpReset ? .tcpReset : .icmp(type: request.type, code: request.code))
+        guard room.length > 0 else { return }
+        statistics.answered &+= 1
+        leave(room, by: transit.ingress, mark: 0, priority: 0, transit)
+    }
+
+    private mutating func leave(_ packet: PacketBuffer, by device: PortIndex, mark: UInt32, priority: UInt32, _ cause: borrowing Transit) {
         guard router.interfaces[device].exists, copyDepth <= SlowPath.copyLimit else { return statistics.count(.portDown) }
         copyDepth += 1
         defer { copyDepth -= 1 }
         var copy = Transit(packet: packet, ingress: cause.ingress, now: cause.context.now, isInPlace: false)
         prepare(&copy.context, records: false)
-        (copy.context.mark, copy.context.priority) = (request.mark, request.priority)
+        (copy.context.mark, copy.context.priority) = (mark, priority)
         if PacketParser.parse(packet, into: &copy.context.parsed) != .none { copy.context.parsed.keepLinkHeader() }
         copy.egress = device
         guard runLinkHook(.egress, &copy) == nil else { return }

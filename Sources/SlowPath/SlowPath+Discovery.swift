@@ -20,7 +20,7 @@ extension SlowPath {
         defer { serveNeighbours(now: transit.now) }
         guard let answer = received else { return isForUs ? .delivered : .dropped(.arpNotForUs) }
         guard var room = outbox.reserve(64) else { return .dropped(.noBuffer) }
-        var link = answerLink(transit)
+        var link = LinkHeader()
         link.destination = message.senderMAC
         link.source = answer.senderMAC
         room.length = answer.build(into: room, link: link)
@@ -53,7 +53,7 @@ extension SlowPath {
         defer { serveNeighbours(now: transit.now) }
         guard let answer = router.receive(message, port: transit.ingress, now: transit.now) else { return .delivered }
         guard var room = outbox.reserve(128) else { return .dropped(.noBuffer) }
-        room.length = answer.build(into: room, link: answerLink(transit))
+        room.length = answer.build(into: room, link: LinkHeader())
         if room.length > 0 { sendOwn(room, transit) }
         return .delivered
     }

@@ -70,7 +70,8 @@ extension SlowPath {
     private mutating func runBuiltIn(_ step: Int, _ hook: Hook, _ transit: inout Transit) -> Disposition? {
         let startsTracking = hook == .prerouting || hook == .output
         switch step {
-        case 0: return startsTracking && program.needs(.defragmentation, transit.context.family) ? defragment(&transit) : nil
+        // What a rule before it has made untracked stays in pieces.
+        case 0: return startsTracking && transit.tracking.state != .untracked && program.needs(.defragmentation, transit.context.family) ? defragment(&transit) : nil
         case 1: return startsTracking && program.needs(.conntrack, transit.context.family) ? track(&transit) : nil
         default: return hook != .forward && program.needs(.nat, transit.context.family) ? translate(hook, &transit) : nil
         }

@@ -1,7 +1,7 @@
 // ICMP errors that the router itself sends: when, from which address, how many.
 //
-// Invariant: never an error about an error, a later fragment, a broadcast or a packet without a unicast source
-// (RFC 1122 section 3.2.2, RFC 4443 section 2.4(e)); the rate is bounded by ICMPRateLimiter.
+// Invariant: never an error about an error, a later fragment, a broadcast or a packet without a source that may be answered
+// (RFC 1122 section 3.2.2, RFC 4443 section 2.4(e); as Linux, to a subnet's broadcast address it is sent); the rate is bounded by ICMPRateLimiter.
 import Routing
 import Wire
 
@@ -22,27 +22,20 @@ extension SlowPath {
         if isOwn { query.source = parsed.destinationAddress }
         let back = router.route(query)
         let about = isUnrouted && family == .ipv4 ? IPAddress(ipv4: 0) : parsed.destinationAddress
-        guard back.kind == .unicast, let source = router.errorSource(aboutPacketTo: about, routeBack: back, to: sender, ingress: transit.ingress) else {
+        guard back.kind == .unicast || back.kind == .broadcast, let source = router.errorSource(aboutPacketTo: about, routeBack: back, to: sender, ingress: transit.ingress) else {
             return statistics.count(note: .icmpErrorSuppressed)
         }
         guard let options = answerOptions(transit, source: source) else { return statistics.count(note: .icmpErrorSuppressed) }
         guard var room = outbox.reserve(ICMPError.maximumLength) else { return statistics.count(note: .noBuffer) }
         room.length = error.build(
             into: room, about: transit.context.packet, parsed, source: source, identification: UInt16(truncatingIfNeeded: random.next()),
-            flowLabel: flowLabel(family, source, sender), link: answerLink(transit), options: options)
+            flowLabel: flowLabel(family, source, sender), link: LinkHeader(), options: options)
         guard room.length > 0 else { return }
         // Linux attaches the connection of what the error is about (icmp_glue_bits): it is related, and NAT undoes in the
         // quoted packet what it did to the original.
         var attached = isAttached ? attachment(transit.tracking) : .unseen
         attached.isRelatedError = attached.hasConnection
         sendOwn(room, transit, attached: attached, isSourceOpen: !isOwn)
-    }
-
-    /// The link header of an answer: the tags of what it answers; the addresses are filled in when it leaves.
-    mutating func answerLink(_ transit: borrowing Transit) -> LinkHeader {
-        let parsed = transit.context.parsed
-        return LinkHeader(vlanCount: parsed.vlanCount, outerTag: parsed.outerTag, innerTag: parsed.innerTag,
-                          outerType: parsed.vlanCount == 2 ? transit.context.packet.load16(12) : EtherType.vlan)
     }
 
     /// RFC 6437: a label that looks random and is the same for all packets of a flow.

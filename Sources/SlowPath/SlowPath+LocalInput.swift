@@ -71,7 +71,7 @@ extension SlowPath {
               let options = answerOptions(transit, source: source), var room = outbox.reserve(transit.packet.length + 64) else { return .delivered }
         room.length = EchoReply.build(
             into: room, answering: transit.packet, parsed, source: source, identification: UInt16(truncatingIfNeeded: random.next()),
-            flowLabel: flowLabel(source.family, source, sender), link: answerLink(transit), options: options)
+            flowLabel: flowLabel(source.family, source, sender), link: LinkHeader(), options: options)
         if room.length > 0 { sendOwn(room, transit) }
         return .delivered
     }
@@ -80,7 +80,7 @@ extension SlowPath {
         guard let options = answerOptions(transit, source: transit.context.parsed.destinationAddress), var room = outbox.reserve(128) else { return .delivered }
         room.length = TimestampReply.build(
             into: room, answering: transit.context.packet, transit.context.parsed, millisecondsOfDay: UInt32(truncatingIfNeeded: transit.context.wallClock / 1_000_000 % 86_400_000),
-            identification: UInt16(truncatingIfNeeded: random.next()), link: answerLink(transit), options: options)
+            identification: UInt16(truncatingIfNeeded: random.next()), link: LinkHeader(), options: options)
         if room.length > 0 { sendOwn(room, transit) }
         return .delivered
     }
@@ -92,7 +92,7 @@ extension SlowPath {
               TCPReset.mayAnswer(transit.context.packet, parsed, segment, isLinkBroadcast: toGroup), let options = answerOptions(transit, source: parsed.destinationAddress),
               var room = outbox.reserve(TCPReset.maximumLength) else { return }
         let label = flowLabel(parsed.family ?? .ipv4, parsed.destinationAddress, parsed.sourceAddress)
-        room.length = TCPReset.build(into: room, answering: transit.context.packet, parsed, segment, style: .closedPort(flowLabel: label), link: answerLink(transit), options: options)
+        room.length = TCPReset.build(into: room, answering: transit.context.packet, parsed, segment, style: .closedPort(flowLabel: label), link: LinkHeader(), options: options)
         if room.length > 0 { sendOwn(room, transit) }
     }
 }

@@ -69,15 +69,19 @@ extension SlowPath {
     /// bad transport checksum, a later fragment, a reset.
     mutating func reject(_ transit: borrowing Transit) {
         let parsed = transit.context.parsed, packet = transit.context.packet, request = transit.context.reject
+        if transit.context.family == .netdev { return answerOnLink(transit) }
         guard let upper = UpperLayer(packet, parsed) else { return }
         if !transit.isInPlace { outbox.protect(packet) }
+        // On a device the padding is not cut off yet, and Linux sums it up with the packet.
+        let isPadded = transit.context.hook == .ingress && packet.length > Int(parsed.networkOffset) + Int(parsed.networkLength)
+        if isPadded, request.kind == .tcpReset || !upper.protectsItself(packet) { return }
         if request.kind == .tcpReset {
             // Linux forgets on the way to the forward hook that the checksum was verified (skb_forward_csum), and asks again for a reset only.
             var judged = parsed
             if transit.context.hook == .forward { judged.flags.remove(.hasVerifiedChecksum) }
             guard isChecksumUsable(transit), TCPReset.mayAnswer(packet, judged, upper, isLinkBroadcast: isBroadcast(parsed.destinationAddress)),
                   var room = outbox.reserve(TCPReset.maximumLength) else { return }
-            room.length = TCPReset.build(into: room, answering: packet, parsed, upper, style: .reject, link: answerLink(transit))
+            room.length = TCPReset.build(into: room, answering: packet, parsed, upper, style: .reject, link: LinkHeader())
             guard room.length > 0 else { return }
             if transit.tracking.hasConnection {
                 tracker.pointee.close(transit.tracking.connection, now: transit.context.now)
@@ -85,23 +89,13 @@ extension SlowPath {
             }
             sendOwn(room, transit, attached: attachment(transit.tracking), isPartial: parsed.family == .ipv4)
         } else {
-            if !protectsItself(upper, packet), !parsed.flags.contains(.hasVerifiedChecksum) {
+            if !upper.protectsItself(packet), !parsed.flags.contains(.hasVerifiedChecksum) {
                 let isRight = transit.options.isStale ? isChecksumUsable(transit) : upper.hasRightChecksum(packet, parsed)
                 guard isRight else { return }
             }
             quoteUnfinished(transit)
             // Before routing, Linux gives the packet the route back to its sender, and so no longer knows that it is for the router.
             sendError(ICMPError(type: request.type, code: request.code), about: transit, isUnrouted: transit.context.hook == .prerouting)
-        }
-    }
-
-    /// Whether nobody asks for the checksum over all that follows the IP header (nf_reject_verify_csum).
-    private func protectsItself(_ upper: UpperLayer, _ packet: PacketBuffer) -> Bool {
-        switch upper.transportProtocol {
-        case IPProtocol.udp: upper.length >= 8 && packet.load16(upper.offset + 6) == 0
-        case IPProtocol.gre: upper.length >= 4 && packet.load8(upper.offset) & 0x80 == 0
-        case IPProtocol.authentication, IPProtocol.esp, IPProtocol.sctp, IPProtocol.udplite: true
-        default: false
         }
     }
 

@@ -143,7 +143,7 @@ extension SlowPath {
 
     private mutating func send(_ segment: TCPControlSegment, _ cause: borrowing Transit, attached: Tracking, beginsSynproxy: Bool = false) {
         guard var room = outbox.reserve(TCPControlSegment.maximumLength) else { return statistics.count(note: .noBuffer) }
-        room.length = segment.build(into: room, link: answerLink(cause))
+        room.length = segment.build(into: room, link: LinkHeader())
         if room.length > 0 { sendOwn(room, cause, attached: attached, beginsSynproxy: beginsSynproxy, isPartial: true) }
     }
 }

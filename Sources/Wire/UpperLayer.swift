@@ -44,4 +44,13 @@ public struct UpperLayer: Sendable {
             source: parsed.sourceAddress, destination: parsed.destinationAddress, transportProtocol: transportProtocol, length: length) : 0xffff
         return Checksum.fold(Checksum.partial(UnsafeRawPointer(packet.start + offset), length, initial: initial)) == 0xffff
     }
+
+    /// Whether nobody asks for the checksum over all that follows the IP header (nf_reject_verify_csum).
+    public func protectsItself(_ packet: PacketBuffer) -> Bool {
+        switch transportProtocol {
+        case IPProtocol.udp: length >= 8 && packet.load16(offset + 6) == 0
+        case IPProtocol.gre, IPProtocol.authentication, IPProtocol.esp, IPProtocol.sctp, IPProtocol.udplite: true
+        default: false
+        }
+    }
 }
