@@ -83,7 +83,8 @@ extension ConnectionTracker {
         return invalid(.noTransition)
     }
 
-    mutating func invalid(_ reason: InvalidReason) -> Tracking {
+    /// A packet that belongs to no connection, counted under its reason.
+    public mutating func invalid(_ reason: InvalidReason) -> Tracking {
         statistics.countInvalid(reason)
         var tracking = Tracking()
         tracking.invalidReason = reason

@@ -130,9 +130,9 @@ extension Program {
             return true
         }
         context.walk?.pointee.refuse(.copy, rule: pc.pointee.rule)
-        context.hasDuplicate = true
-        context.duplicate = destination(pc, &context)
-        (context.duplicate.mark, context.duplicate.priority) = (context.mark, context.priority)
+        var request = destination(pc, &context)
+        (request.mark, request.priority) = (context.mark, context.priority)
+        context.copies?.pointee.put(context.packet, request)
         return true
     }
 

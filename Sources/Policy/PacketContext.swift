@@ -43,9 +43,6 @@ public struct PacketContext {
     public var reject = RejectRequest()
     /// `fwd` (with `Verdict.stolen`).
     public var forward = ForwardRequest()
-    /// `dup to` was passed; copy the packet as `duplicate` says after the chain.
-    public var hasDuplicate = false
-    public var duplicate = ForwardRequest()
     /// `flow add`: number of the flowtable, `UInt32.max` for none.
     public var flowtable: UInt32 = UInt32.max
     /// `synproxy`, with `Verdict.stolen`: `SynproxyParameters`; `UInt32.max` for none.
@@ -58,6 +55,8 @@ public struct PacketContext {
     /// Nil: nothing is recorded.
     public var walk: UnsafeMutablePointer<WalkRecord>?
     public var log: UnsafeMutablePointer<LogRing>?
+    /// Where `dup to` leaves its copies; nil: it makes none.
+    public var copies: UnsafeMutablePointer<CopyTray>?
     public var lookups = PolicyLookups()
 
     // What Linux calls pktinfo, worked out by the evaluator at the start of each base chain.

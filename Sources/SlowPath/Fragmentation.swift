@@ -51,7 +51,9 @@ struct Fragmenter {
         }
         guard room >= 8 else { return nil }
         position = network + headerLength
-        firstLength = Fragmenter.firstLength(fragments, room: room, payload: end - network - headerLength)
+        let payload = end - network - headerLength, first = Fragmenter.firstLength(fragments, room: room, payload: payload)
+        // Linux's early demultiplexing has pulled a TCP header together: a shorter first piece is no more.
+        firstLength = parsed.transportProtocol == IPProtocol.tcp && payload >= 20 && first < 20 ? 0 : first
         keepsGeometry = firstLength > 0
     }
 

@@ -12,14 +12,16 @@ extension SlowPath {
     /// How deep link-layer copies may nest (NF_RECURSION_LIMIT).
     private static var copyLimit: Int { 2 }
 
-    /// `dup to`: a copy of the packet as it stands goes to the named device or gateway.
-    mutating func duplicate(_ transit: borrowing Transit) {
-        guard let room = copy(transit) else { return statistics.count(.noBuffer) }
-        if transit.context.family == .netdev { return leave(room, transit.context.duplicate, transit) }
+    /// `dup to`: a copy that a chain has made of the packet goes to the named device or gateway.
+    mutating func duplicate(_ index: Int, _ transit: borrowing Transit) {
+        if !transit.isInPlace { outbox.protect(transit.context.packet) }
+        guard let room = outbox.copy(copies.pointee.packet(index)) else { return statistics.count(.noBuffer) }
+        let request = copies.pointee.request(index)
+        if transit.context.family == .netdev { return leave(room, request, transit) }
         guard copyDepth == 0 else { return }
         copyDepth += 1
         defer { copyDepth -= 1 }
-        sendDuplicate(room, transit)
+        sendDuplicate(room, request, transit)
     }
 
     /// `fwd to`: the packet leaves by the named device, past everything but that device's egress chains.
@@ -84,8 +86,8 @@ extension SlowPath {
     }
 
     /// The copy of an IP packet: untracked, by the gateway's route, through the output and postrouting hooks.
-    private mutating func sendDuplicate(_ packet: PacketBuffer, _ cause: borrowing Transit) {
-        let request = cause.context.duplicate, hook = cause.context.hook
+    private mutating func sendDuplicate(_ packet: PacketBuffer, _ request: ForwardRequest, _ cause: borrowing Transit) {
+        let hook = cause.context.hook
         var copy = Transit(packet: packet, ingress: Transit.noPort, now: cause.context.now, isInPlace: false)
         prepare(&copy.context, records: false)
         (copy.context.mark, copy.context.priority) = (request.mark, request.priority)

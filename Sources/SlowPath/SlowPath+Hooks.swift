@@ -79,10 +79,11 @@ extension SlowPath {
 
     /// Runs one base chain and carries out what it asked for; nil if the packet goes on.
     mutating func run(_ chain: BaseChain, _ transit: inout Transit) -> Disposition? {
+        let kept = copies.pointee.count
         let verdict = program.evaluate(chain, &transit.context)
         if !transit.context.conntrack.changes.isEmpty { applyChanges(&transit) }
-        if transit.context.hasDuplicate { duplicate(transit) }
-        transit.context.hasDuplicate = false
+        for index in kept ..< copies.pointee.count { duplicate(index, transit) }
+        copies.pointee.drop(to: kept)
         return conclude(verdict, &transit)
     }
 

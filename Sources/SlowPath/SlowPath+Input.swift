@@ -12,12 +12,7 @@ extension SlowPath {
         var defect = PacketParser.parse(transit.packet, into: &transit.context.parsed)
         guard defect != .frameTooShort, defect != .frameTooLong, defect != .vlanTruncated else { return .dropped(defect) }
         transit.context.packetType = packetType(&transit)
-        if hasLinkHooks {
-            if defect != .none { transit.context.parsed.keepLinkHeader() }
-            if let ended = runLinkHook(.ingress, &transit) { return ended }
-            // A chain may have mended it; a tagged frame is read again without its tags, for the VLAN's own chains.
-            if defect != .none, transit.parsed.vlanCount == 0 { defect = PacketParser.parse(transit.packet, into: &transit.context.parsed) }
-        }
+        if hasLinkHooks, let ended = runIngressChains(&transit, &defect) { return ended }
         guard defect == .none || (hasLinkHooks && defect != .vlanTooDeep && transit.parsed.vlanCount > 0) else { return .dropped(defect) }
         transit.arrivalKey = FlowKey(parsed: transit.parsed, ingress: transit.ingress)
         let arrival = (parsed: transit.parsed, port: transit.ingress)

@@ -29,6 +29,22 @@ extension SlowPath {
         return nil
     }
 
+    /// Runs the ingress chains of a frame with that defect, and reads the frame again if they may have mended or broken it. What it
+    /// carries was read before them (`skb->protocol`): a new EtherType shows to rules, and is gone behind them.
+    mutating func runIngressChains(_ transit: inout Transit, _ defect: inout DropReason) -> Disposition? {
+        if defect != .none { transit.context.parsed.keepLinkHeader() }
+        let place = 12 + 4 * Int(transit.parsed.vlanCount), type = transit.packet.load16(place)
+        transit.context.mangled = false
+        if let ended = runLinkHook(.ingress, &transit) { return ended }
+        if transit.context.mangled { transit.packet.store16(type, at: place) }
+        // A tagged frame is read again without its tags, for the VLAN's own chains.
+        if transit.parsed.vlanCount == 0, defect != .none || transit.context.mangled {
+            defect = PacketParser.parse(transit.packet, into: &transit.context.parsed)
+        }
+        transit.context.mangled = false
+        return nil
+    }
+
     /// Has workers hand up every frame of a port on which an ingress chain hangs, or on a VLAN of it.
     func watchPorts() {
         var ports: UInt64 = 0

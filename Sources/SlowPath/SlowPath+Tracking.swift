@@ -15,7 +15,11 @@ extension SlowPath {
     mutating func track(_ transit: inout Transit) -> Disposition? {
         guard !transit.tracking.hasConnection, transit.tracking.state != .untracked else { return nil }
         let zone = ConnectionZone(transit.context.conntrack.requestedZone, directions: transit.context.conntrack.requestedZoneDirections)
-        transit.tracking = tracker.pointee.track(transit.packet, transit.parsed, zone: zone, verifiesChecksum: !transit.isOwn, now: transit.now)
+        if hasWrongHeader(&transit), tracker.pointee.configuration.verifiesChecksums, isVerified(&transit) {
+            transit.tracking = tracker.pointee.invalid(.badChecksum)
+        } else {
+            transit.tracking = tracker.pointee.track(transit.packet, transit.parsed, zone: zone, verifiesChecksum: !transit.isOwn, now: transit.now)
+        }
         transit.context.conntrack.hasTemplate = false
         transit.wasJudged = true
         guard transit.tracking.dropReason == .none else { return .dropped(transit.tracking.dropReason) }
@@ -30,6 +34,14 @@ extension SlowPath {
         // A FIN, RST or SYN took the connection out of ESTABLISHED: its cached directions end here.
         if transit.tracking.hasConnection { withdrawIfClosing(transit.tracking.connection) }
         return nil
+    }
+
+    /// Whether a rule wrote past the IPv4 header's checksum. Linux sums the header up with the transport part, as zero if it is right
+    /// (nf_ip_checksum).
+    private func hasWrongHeader(_ transit: inout Transit) -> Bool {
+        guard transit.context.mangled, !transit.isOwn, transit.context.parsed.family == .ipv4 else { return false }
+        let header = UnsafeRawPointer(transit.context.packet.start + Int(transit.context.parsed.networkOffset))
+        return Checksum.fold(Checksum.partial(header, Int(transit.context.parsed.networkHeaderLength))) != 0xffff
     }
 
     /// Whether connection tracking asks for the checksum of such a packet, and what it finds is kept.

@@ -24,11 +24,9 @@ extension SlowPath {
             transit.context.input = interface
         }
         transit.packet.removeTags(count)
-        let defect = PacketParser.parse(transit.packet, into: &transit.context.parsed)
-        if defect != .none { transit.context.parsed.keepLinkHeader() }
-        if stack.count > 0, let ended = runLinkHook(.ingress, &transit) { return ended }
-        guard defect == .none || PacketParser.parse(transit.packet, into: &transit.context.parsed) == .none else { return .dropped(defect) }
-        return nil
+        var defect = PacketParser.parse(transit.packet, into: &transit.context.parsed)
+        if stack.count > 0, let ended = runIngressChains(&transit, &defect) { return ended }
+        return defect == .none ? nil : .dropped(defect)
     }
 
     /// Gives a frame that leaves by a VLAN or a PPPoE session its tags and session header, and the port below as its way out; false if

@@ -63,6 +63,7 @@ public struct SlowPath: ~Copyable {
     var recallsOffers = false
     let walk: UnsafeMutablePointer<WalkRecord>
     let log: UnsafeMutablePointer<LogRing>
+    let copies: UnsafeMutablePointer<CopyTray>
     var logLines: [LogLine] = []
     var sweepCursor = FlowSweepCursor()
     var graceMark: UInt64 = 0
@@ -127,6 +128,8 @@ public struct SlowPath: ~Copyable {
         walk.initialize(to: WalkRecord())
         log = .allocate(capacity: 1)
         log.initialize(to: LogRing(capacity: settings.logRecords))
+        copies = .allocate(capacity: 1)
+        copies.initialize(to: CopyTray())
         inPlace = PacketBuffer(start: UnsafeMutableRawPointer(walk), length: 0)
         random = SplitMix64(seed: settings.seed)
         cookies = SYNCookies(seed: settings.seed)
@@ -159,6 +162,8 @@ public struct SlowPath: ~Copyable {
         surroundings.deallocate()
         log.pointee.deallocate()
         log.deallocate()
+        copies.pointee.deallocate()
+        copies.deallocate()
     }
 
     /// Takes a frame through the pipeline. Its memory is used in place and must stay valid until the outcome was acted on;
@@ -203,6 +208,7 @@ public struct SlowPath: ~Copyable {
         context.zoneOffset = settings.zoneOffset
         context.walk = records ? walk : nil
         context.log = log
+        context.copies = copies
         context.lookups = Surroundings.lookups(surroundings)
     }
 
