@@ -72,6 +72,7 @@ extension SlowPath {
         if transit.context.family == .netdev { return answerOnLink(transit) }
         guard let upper = UpperLayer(packet, parsed) else { return }
         if !transit.isInPlace { outbox.protect(packet) }
+        let isHeaderWrong = hasWrongHeader(transit)
         // On a device the padding is not cut off yet, and Linux sums it up with the packet.
         let isPadded = transit.context.hook == .ingress && packet.length > Int(parsed.networkOffset) + Int(parsed.networkLength)
         if isPadded, request.kind == .tcpReset || !upper.protectsItself(packet) { return }
@@ -79,7 +80,7 @@ extension SlowPath {
             // Linux forgets on the way to the forward hook that the checksum was verified (skb_forward_csum), and asks again for a reset only.
             var judged = parsed
             if transit.context.hook == .forward { judged.flags.remove(.hasVerifiedChecksum) }
-            guard isChecksumUsable(transit), TCPReset.mayAnswer(packet, judged, upper, isLinkBroadcast: isBroadcast(parsed.destinationAddress)),
+            guard isChecksumUsable(transit), judged.flags.contains(.hasVerifiedChecksum) || !isHeaderWrong, TCPReset.mayAnswer(packet, judged, upper, isLinkBroadcast: isBroadcast(parsed.destinationAddress)),
                   var room = outbox.reserve(TCPReset.maximumLength) else { return }
             room.length = TCPReset.build(into: room, answering: packet, parsed, upper, style: .reject, link: LinkHeader())
             guard room.length > 0 else { return }
@@ -90,6 +91,7 @@ extension SlowPath {
             sendOwn(room, transit, attached: attachment(transit.tracking), isPartial: parsed.family == .ipv4)
         } else {
             if !upper.protectsItself(packet), !parsed.flags.contains(.hasVerifiedChecksum) {
+                guard !isHeaderWrong else { return }
                 let isRight = transit.options.isStale ? isChecksumUsable(transit) : upper.hasRightChecksum(packet, parsed)
                 guard isRight else { return }
             }

@@ -15,7 +15,7 @@ extension SlowPath {
     mutating func track(_ transit: inout Transit) -> Disposition? {
         guard !transit.tracking.hasConnection, transit.tracking.state != .untracked else { return nil }
         let zone = ConnectionZone(transit.context.conntrack.requestedZone, directions: transit.context.conntrack.requestedZoneDirections)
-        if hasWrongHeader(&transit), tracker.pointee.configuration.verifiesChecksums, isVerified(&transit) {
+        if hasWrongHeader(transit), tracker.pointee.configuration.verifiesChecksums, isVerified(&transit) {
             transit.tracking = tracker.pointee.invalid(.badChecksum)
         } else {
             transit.tracking = tracker.pointee.track(transit.packet, transit.parsed, zone: zone, verifiesChecksum: !transit.isOwn, now: transit.now)
@@ -38,7 +38,7 @@ extension SlowPath {
 
     /// Whether a rule wrote past the IPv4 header's checksum. Linux sums the header up with the transport part, as zero if it is right
     /// (nf_ip_checksum).
-    private func hasWrongHeader(_ transit: inout Transit) -> Bool {
+    func hasWrongHeader(_ transit: borrowing Transit) -> Bool {
         guard transit.context.mangled, !transit.isOwn, transit.context.parsed.family == .ipv4 else { return false }
         let header = UnsafeRawPointer(transit.context.packet.start + Int(transit.context.parsed.networkOffset))
         return Checksum.fold(Checksum.partial(header, Int(transit.context.parsed.networkHeaderLength))) != 0xffff
