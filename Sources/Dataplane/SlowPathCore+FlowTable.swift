@@ -15,11 +15,6 @@ struct FlowTableUpkeep {
 extension SlowPathCore {
     /// How often a part of the flow cache is swept, ns: often and little, so that no packet waits long for it.
     static var sweepPeriod: UInt64 { 1_000_000 }
-    /// In how many of these periods the cache is swept once, if it is small; and the most slots of one period: a table of 16 million
-    /// entries (21 million slots) is swept in six seconds, at a few percent of the core. A connection's end does not wait
-    /// for that: its entries are asked when its timeout has passed (`SlowPath.runTimers`).
-    static var sweepSteps: Int { 100 }
-    static var largestSweep: Int { 3_500 }
     /// Slots that a round copies or drains while a table is resized: some tens of microseconds.
     static var resizeBudget: Int { 256 }
     /// How long a table stays sparse before it shrinks, ns.
@@ -29,8 +24,8 @@ extension SlowPathCore {
         guard now >= upkeep.nextSweep else { return }
         // Periods that a busy round overran are not made up for at once.
         upkeep.nextSweep = now &+ Self.sweepPeriod
-        let slots = path.pointee.flows.pointee.slotCount
-        _ = path.pointee.sweepFlows(budget: max(128, min(Self.largestSweep, (slots + Self.sweepSteps - 1) / Self.sweepSteps)), now: now)
+        let budget = FlowCache.sweepBudget(slots: path.pointee.flows.pointee.slotCount)
+        _ = path.pointee.sweepFlows(budget: budget, now: now)
     }
 
     /// A step of the resize under way; true if there was one.

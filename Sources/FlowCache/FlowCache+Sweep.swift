@@ -78,6 +78,16 @@ public struct FlowRecord {
     }
 }
 
+extension FlowCache {
+    /// The most slots of one step of a sweep, which holds the slow path's packets for at most a quarter of a millisecond (a test holds it to
+    /// that): a table of 16 million entries (21 million slots) is swept in six seconds of a step each millisecond. A connection's end does not wait
+    /// for that: its entries are asked when its timeout has passed (`SlowPath.runTimers`).
+    public static var largestSweep: Int { 3_500 }
+
+    /// Slots of one step where a sweep makes a step each millisecond: a small table is swept in a hundred of them.
+    public static func sweepBudget(slots: Int) -> Int { max(128, min(largestSweep, (slots + 99) / 100)) }
+}
+
 /// Where a sweep goes on; a sweep may be spread over many calls.
 public struct FlowSweepCursor: Sendable {
     var isIPv6 = false
