@@ -2,15 +2,10 @@
 #include <rte_ethdev.h>
 #include "nt_bench_twin.h"
 #include "nt_bench_twin_layout.h"
+#include "nt_flow_hash.h"
 #include "../../CIntrinsics/include/intrinsics.h"
 
 enum { BURST = 32, LANES = 30 };
-
-static inline uint64_t fold(uint64_t a, uint64_t b)
-{
-	unsigned __int128 product = (unsigned __int128)a * b;
-	return (uint64_t)(product >> 64) ^ (uint64_t)product;
-}
 
 static inline uint16_t adjusted(uint16_t checksum, uint16_t delta)
 {
@@ -28,7 +23,15 @@ static inline int transport_fits(const uint8_t *transport, uint8_t protocol, uin
 	return protocol == 6 && length >= 20 && header >= 20 && header <= length;
 }
 
-static inline int read4(const struct nt_twin *t, uint8_t *frame, uint32_t length, uint64_t port, struct nt_twin_probe *probe)
+// What a NIC wrote beside the packet: nt_flow_source.c.
+static inline uint64_t hash_given(const struct rte_mbuf *m)
+{
+	uint64_t hash;
+	memcpy(&hash, &m->hash, sizeof(hash));
+	return hash;
+}
+
+static inline __attribute__((always_inline)) int read4(const struct nt_twin *t, const struct rte_mbuf *m, uint8_t *frame, uint32_t length, uint64_t port, struct nt_twin_probe *probe, const int given)
 {
 	if ((load32(frame + 12) & 0xffffff) != 0x450008)
 		return 0;
@@ -39,7 +42,7 @@ static inline int read4(const struct nt_twin *t, uint8_t *frame, uint32_t length
 		return 0;
 	uint64_t tuple = load32(frame + 34) | port << 32 | (uint64_t)protocol << 48;
 	probe->network = frame + 14;
-	probe->hash = fold(fold(load64(frame + 26) ^ t->seeds[0], tuple ^ t->seeds[1]) ^ t->seeds[2], t->seeds[3]);
+	probe->hash = given && (m->ol_flags & RTE_MBUF_F_RX_RSS_HASH) ? hash_given(m) : nt_flow_hash4(t->seeds, load64(frame + 26), tuple);
 	probe->tuple = tuple;
 	probe->encapsulation = 0;
 	probe->total_length = (uint16_t)total;
@@ -49,7 +52,7 @@ static inline int read4(const struct nt_twin *t, uint8_t *frame, uint32_t length
 	return 1;
 }
 
-static inline int read6(const struct nt_twin *t, uint8_t *frame, uint32_t length, uint64_t port, struct nt_twin_probe *probe)
+static inline __attribute__((always_inline)) int read6(const struct nt_twin *t, const struct rte_mbuf *m, uint8_t *frame, uint32_t length, uint64_t port, struct nt_twin_probe *probe, const int given)
 {
 	if ((load32(frame + 12) & 0xf0ffff) != 0x60dd86 || length < 62)
 		return 0;
@@ -62,9 +65,8 @@ static inline int read6(const struct nt_twin *t, uint8_t *frame, uint32_t length
 	if (a0 == 0 || a2 == 0 || (a0 & 0xff) == 0xff || (a2 & 0xff) == 0xff)
 		return 0;
 	uint64_t tuple = load32(frame + 54) | port << 32 | (uint64_t)protocol << 48;
-	uint64_t addresses = fold(a0 ^ t->seeds[4], load64(network + 16) ^ t->seeds[5]) ^ fold(a2 ^ t->seeds[6], load64(network + 32) ^ t->seeds[7]);
 	probe->network = network;
-	probe->hash = fold(fold(addresses ^ t->seeds[0], tuple ^ t->seeds[1]) ^ t->seeds[2], t->seeds[3]);
+	probe->hash = given && (m->ol_flags & RTE_MBUF_F_RX_RSS_HASH) ? hash_given(m) : nt_flow_hash6(t->seeds, network + 8, tuple);
 	probe->tuple = tuple;
 	probe->encapsulation = 0;
 	probe->total_length = (uint16_t)(payload + 40);
@@ -81,7 +83,7 @@ static inline void request(const struct nt_twin_table *table, struct nt_twin_pro
 	ntl_prefetch_read(table->tags + bucket * 64);
 }
 
-static inline void classify(struct nt_twin *t, struct nt_twin_burst *b, uint32_t count)
+static inline __attribute__((always_inline)) void classify(struct nt_twin *t, struct nt_twin_burst *b, uint32_t count, const int given)
 {
 	uint64_t port = b->port, address = t->addresses[port], bytes = 0, transports = 0;
 	uint32_t four = 0, six = 0;
@@ -95,14 +97,14 @@ static inline void classify(struct nt_twin *t, struct nt_twin_burst *b, uint32_t
 		bytes += length;
 		if ((load64(frame) ^ address) << 16 == 0 && m->nb_segs == 1 && length >= 42) {
 			struct nt_twin_probe *probe = &b->probes[0][four];
-			if (read4(t, frame, length, port, probe)) {
+			if (read4(t, m, frame, length, port, probe, given)) {
 				request(&t->tables[0], probe);
 				transports |= probe->tuple;
 				b->packets[0][four++] = m;
 				continue;
 			}
 			probe = &b->probes[1][six];
-			if (read6(t, frame, length, port, probe)) {
+			if (read6(t, m, frame, length, port, probe, given)) {
 				request(&t->tables[1], probe);
 				if ((uint8_t)(probe->tuple >> 48) == 6)
 					b->tcp[1] = 1;
@@ -397,7 +399,7 @@ void nt_twin_finish(struct nt_twin *t)
 	t->under_way = 0;
 }
 
-static inline uint32_t poll_port(struct nt_twin *t, uint32_t port)
+static inline __attribute__((always_inline)) uint32_t poll_port(struct nt_twin *t, uint32_t port, const int given)
 {
 	struct nt_twin_burst *next = &t->bursts[t->turn], *current = &t->bursts[1 - t->turn];
 	uint32_t count = rte_eth_rx_burst(t->ports[port], t->queue, next->received, BURST), hits = 0;
@@ -410,7 +412,7 @@ static inline uint32_t poll_port(struct nt_twin *t, uint32_t port)
 	if (t->under_way)
 		request_burst(t, current);
 	next->port = (uint16_t)port;
-	classify(t, next, count);
+	classify(t, next, count, given);
 	if (t->under_way)
 		hits = forward_burst(t, current, &bytes, &differ);
 	if (next->count[0])
@@ -428,8 +430,18 @@ uint64_t nt_twin_run(struct nt_twin *t, uint32_t rounds)
 {
 	uint64_t packets = 0;
 	for (uint32_t i = 0; i < rounds; i++) {
-		packets += poll_port(t, 0);
-		packets += poll_port(t, 1);
+		packets += poll_port(t, 0, 0);
+		packets += poll_port(t, 1, 0);
+	}
+	return packets;
+}
+
+uint64_t nt_twin_run_hash_given(struct nt_twin *t, uint32_t rounds)
+{
+	uint64_t packets = 0;
+	for (uint32_t i = 0; i < rounds; i++) {
+		packets += poll_port(t, 0, 1);
+		packets += poll_port(t, 1, 1);
 	}
 	return packets;
 }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,20 +22,40 @@
 static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
 static char log_bytes[NT_LOG_BYTES];
 static size_t log_begin, log_count;
+static uint64_t log_lost;
+static bool log_in_line;
 static FILE *log_stream;
 
-static ssize_t log_write(void *cookie, const char *text, size_t length)
+static void log_put(char byte)
 {
-	(void)cookie;
+	log_bytes[(log_begin + log_count) % NT_LOG_BYTES] = byte;
+	if (log_count < NT_LOG_BYTES) {
+		log_count++;
+	} else {
+		log_begin = (log_begin + 1) % NT_LOG_BYTES;
+		log_lost++;
+	}
+}
+
+static void log_add(const char *text, size_t length, char level)
+{
 	pthread_mutex_lock(&log_lock);
 	for (size_t i = 0; i < length; i++) {
-		log_bytes[(log_begin + log_count) % NT_LOG_BYTES] = text[i];
-		if (log_count < NT_LOG_BYTES)
-			log_count++;
-		else
-			log_begin = (log_begin + 1) % NT_LOG_BYTES;
+		if (!log_in_line)
+			log_put(level);
+		log_in_line = text[i] != '\n';
+		// What would pass for a level.
+		log_put(text[i] > 0 && text[i] < 9 ? '?' : text[i]);
 	}
 	pthread_mutex_unlock(&log_lock);
+}
+
+// DPDK writes a message out in the call that logs it, where its level is still known.
+static ssize_t log_write(void *cookie, const char *text, size_t length)
+{
+	int level = rte_log_cur_msg_loglevel();
+	(void)cookie;
+	log_add(text, length, (char)(level > 0 && level < 9 ? level : RTE_LOG_NOTICE));
 	return (ssize_t)length;
 }
 
@@ -62,6 +83,14 @@ size_t nt_log_take(char *into, size_t capacity)
 	log_count -= count;
 	pthread_mutex_unlock(&log_lock);
 	return count;
+}
+
+uint64_t nt_log_lost(void)
+{
+	pthread_mutex_lock(&log_lock);
+	uint64_t lost = log_lost;
+	pthread_mutex_unlock(&log_lock);
+	return lost;
 }
 
 int nt_eal_init(int argc, char **argv)
@@ -92,7 +121,7 @@ int nt_eal_init(int argc, char **argv)
 	if (file >= 0) {
 		lseek(file, 0, SEEK_SET);
 		while ((length = read(file, text, sizeof text)) > 0)
-			log_write(NULL, text, (size_t)length);
+			log_add(text, (size_t)length, RTE_LOG_NOTICE);
 		close(file);
 	}
 	rte_errno = code;

@@ -1,6 +1,7 @@
 // See nt_flow_source.h.
 #include <string.h>
 #include "nt_flow_source.h"
+#include "nt_flow_hash.h"
 
 static uint32_t sum_words(const uint8_t *bytes, unsigned count)
 {
@@ -195,6 +196,13 @@ static inline __attribute__((always_inline)) void stamp(struct nt_flow_source *s
 			}
 		}
 		m->ol_flags = s->offload_flags;
+		if (s->seeds != NULL) {
+			uint64_t tuple = ports | (uint64_t)reply << 32 | (uint64_t)(tcp ? 6 : 17) << 48;
+			uint64_t hash = ipv6 ? nt_flow_hash6(s->seeds, (const uint8_t *)frame + 22, tuple) : nt_flow_hash4(s->seeds, source | destination << 32, tuple);
+			// 64 bits where a NIC has 32: the most that it could give.
+			memcpy(&m->hash, &hash, sizeof(hash));
+			m->ol_flags |= RTE_MBUF_F_RX_RSS_HASH;
+		}
 		// The frame, whatever size the device was given: padding is not part of the measurement.
 		m->data_len = (uint16_t)t->length;
 		m->pkt_len = t->length;

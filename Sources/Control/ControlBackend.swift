@@ -8,6 +8,8 @@ public protocol ControlBackend: Sendable {
     func status() async -> StatusReport
     func summary() async -> ForwardingSummary
     func ports() async -> [PortReport]
+    /// Ports, VLANs and PPPoE sessions.
+    func interfaces() async -> [InterfaceReport]
     /// At most `limit` flows, those with the most packets first.
     func flows(limit: Int) async -> [FlowReport]
     func connections(limit: Int) async -> [ConnectionReport]

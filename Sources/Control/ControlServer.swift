@@ -1,6 +1,6 @@
 // HTTP and JSON over a Unix socket, for `needletail show`, `needletail nft`, and whoever scrapes metrics.
 //
-//   GET  /v1/status /v1/stats /v1/ports /v1/flows?limit=N /v1/conntrack?limit=N /v1/offload /v1/config   /metrics
+//   GET  /v1/status /v1/stats /v1/ports /v1/interfaces /v1/flows?limit=N /v1/conntrack?limit=N /v1/offload /v1/config   /metrics
 //   POST /v1/nft (an NftRequest)   /v1/nft/monitor (an NftMonitorRequest)   /v1/reload   /v1/stop
 //
 // Invariant: the socket is readable and writable by its owner only, from its first moment on; whoever may write to it
@@ -62,6 +62,7 @@ public struct ControlServer: Sendable {
         await server.appendRoute("GET /v1/status") { _ in try ControlServer.json(await backend.status()) }
         await server.appendRoute("GET /v1/stats") { _ in try ControlServer.json(await backend.summary()) }
         await server.appendRoute("GET /v1/ports") { _ in try ControlServer.json(await backend.ports()) }
+        await server.appendRoute("GET /v1/interfaces") { _ in try ControlServer.json(await backend.interfaces()) }
         await server.appendRoute("GET /v1/flows") { request in try ControlServer.json(await backend.flows(limit: try ControlServer.limit(request))) }
         await server.appendRoute("GET /v1/conntrack") { request in try ControlServer.json(await backend.connections(limit: try ControlServer.limit(request))) }
         await server.appendRoute("GET /v1/log") { request in

@@ -14,6 +14,10 @@ public enum Metrics {
         page.ports("sent_packets_total", "Packets sent.", summary.ports) { $0.packetsOut }
         page.ports("sent_bytes_total", "Frame bytes sent.", summary.ports) { $0.bytesOut }
         page.ports("missed_packets_total", "Packets that the device dropped for want of a buffer.", summary.ports) { $0.missed }
+        page.interfaces("received_packets_total", "Packets received by VLANs and PPPoE sessions.", summary.interfaces) { $0.packetsIn }
+        page.interfaces("received_bytes_total", "Frame bytes received by VLANs and PPPoE sessions.", summary.interfaces) { $0.bytesIn }
+        page.interfaces("sent_packets_total", "Packets sent by VLANs and PPPoE sessions.", summary.interfaces) { $0.packetsOut }
+        page.interfaces("sent_bytes_total", "Frame bytes sent by VLANs and PPPoE sessions.", summary.interfaces) { $0.bytesOut }
         page.counts("needletail_dropped_packets_total", "Packets dropped.", "reason", summary.drops)
         let cache = summary.flowCache
         page.family("needletail_flow_cache_entries", "gauge", "Entries in use.", [([:], "\(cache.entries)")])
@@ -58,6 +62,12 @@ public enum Metrics {
 
         mutating func ports(_ name: String, _ help: String, _ ports: [PortReport], _ value: (PortReport) -> UInt64) {
             family("needletail_port_\(name)", "counter", help, ports.map { (["port": $0.name], "\(value($0))") })
+        }
+
+        /// Of those that are no ports.
+        mutating func interfaces(_ name: String, _ help: String, _ interfaces: [InterfaceReport], _ value: (InterfaceReport) -> UInt64) {
+            let samples = interfaces.filter { $0.kind != .port }.map { (["interface": $0.name, "kind": $0.kind.rawValue], "\(value($0))") }
+            family("needletail_interface_\(name)", "counter", help, samples)
         }
 
         mutating func counts(_ name: String, _ help: String, _ label: String, _ counts: [String: UInt64]) {

@@ -6,6 +6,12 @@ import CDPDK
 import Glibc
 import Synchronization
 
+/// A line that DPDK or one of its drivers logged.
+public struct EALLogLine: Sendable, Equatable {
+    public var level: EALConfiguration.LogLevel
+    public var text: String
+}
+
 public struct EAL: Sendable {
     /// What the process's EAL was started with.
     public let configuration: EALConfiguration
@@ -96,10 +102,28 @@ public struct EAL: Sendable {
 
     /// What DPDK logged since the last call (at most the newest 64 kB).
     public static func takeLog() -> String {
+        takeLogBytes { String(decoding: $0.filter { $0 == 0 || $0 > 8 }, as: UTF8.self) }
+    }
+
+    /// The same, line by line, without empty ones.
+    public static func takeLogLines() -> [EALLogLine] {
+        takeLogBytes { bytes in
+            bytes.split(separator: UInt8(ascii: "\n")).compactMap { line in
+                let level = line.first.map(Int.init) ?? 0
+                let text = String(decoding: (1 ... 8).contains(level) ? line.dropFirst() : line, as: UTF8.self)
+                return text.isEmpty ? nil : EALLogLine(level: (1 ... 8).contains(level) ? EALConfiguration.LogLevel.allCases[level - 1] : .notice, text: text)
+            }
+        }
+    }
+
+    /// Bytes of the log that nobody took in time, since the start.
+    public static var lostLogBytes: UInt64 { nt_log_lost() }
+
+    private static func takeLogBytes<Result>(_ body: (UnsafeRawBufferPointer.SubSequence) -> Result) -> Result {
         let capacity = Int(NT_LOG_BYTES)
         return withUnsafeTemporaryAllocation(byteCount: capacity, alignment: 1) { room in
             let count = nt_log_take(room.baseAddress, capacity)
-            return String(decoding: room[..<count], as: UTF8.self)
+            return body(UnsafeRawBufferPointer(room)[..<count])
         }
     }
 

@@ -12,6 +12,7 @@ extension Assembly {
     func summary(now: Timestamp) -> ForwardingSummary {
         var summary = ForwardingSummary()
         summary.ports = portReports()
+        summary.interfaces = interfaceReports()
         summary.packetsIn = summary.ports.reduce(0) { $0 + $1.packetsIn }
         summary.packetsOut = summary.ports.reduce(0) { $0 + $1.packetsOut }
         for reason in DropReason.allCases where reason != .none {
@@ -50,6 +51,47 @@ extension Assembly {
             report.errors = device.receiveErrors + device.sendErrors
             return report
         }
+    }
+
+    /// Ports, VLANs and PPPoE sessions, in the order in which rules number them. A frame counts for its interface and for all below it.
+    func interfaceReports() -> [InterfaceReport] {
+        var reports = (0 ..< ports.count + configuration.vlans.count + configuration.sessions.count).map { number -> InterfaceReport in
+            var report = InterfaceReport()
+            let known = path.pointee.router.interfaces[PortIndex(number)]
+            report.mtu = Int(known.mtu)
+            for block in statistics { report.add(block.value(port: PortIndex(number))) }
+            return report
+        }
+        for (place, port) in ports.enumerated() {
+            reports[place].name = port.configuration.name
+            reports[place].addresses = port.configuration.addresses.map { "\($0)" }
+        }
+        for (place, vlan) in configuration.vlans.enumerated() {
+            let number = ports.count + place
+            reports[number].kind = .vlan
+            reports[number].name = vlan.name
+            reports[number].on = vlan.port
+            reports[number].tag = "\(vlan.tag.rawValue) \(vlan.id)"
+            reports[number].addresses = vlan.addresses.map { "\($0)" }
+        }
+        for (place, session) in configuration.sessions.enumerated() {
+            let number = ports.count + configuration.vlans.count + place
+            reports[number].kind = .pppoe
+            reports[number].name = session.name
+            reports[number].on = session.port
+            reports[number].session = session.session
+            reports[number].addresses = session.addresses.map { "\($0)" }
+        }
+        // The innermost interface has counted: what is below it has carried the frame as well. (A port counts all of its frames itself.)
+        let own = reports
+        for report in own {
+            var below = report.on.flatMap { configuration.interfaceIndex(named: $0) }
+            while let number = below, number >= ports.count {
+                reports[number].add(report)
+                below = own[number].on.flatMap { configuration.interfaceIndex(named: $0) }
+            }
+        }
+        return reports
     }
 
     private func natReport() -> NATReport {

@@ -78,7 +78,8 @@ final class Assembly {
         let reader = flows.reader
 
         let router = try Assembly.router(configuration, ports)
-        let sessions = configuration.sessions.indices.map { router.interfaces[PortIndex(ports.count + configuration.vlans.count + $0)] }
+        let numbers = ports.count ..< ports.count + configuration.vlans.count + configuration.sessions.count
+        let tagged = numbers.map { (number: PortIndex($0), interface: router.interfaces[PortIndex($0)]) }
         var settings = SlowPathSettings(configuration)
         settings.seed = seed &+ 2
         settings.wallClockOffset = wallClockOffset
@@ -98,7 +99,7 @@ final class Assembly {
             part.index = index
             part.holdsBurst = isThreaded
             part.connections = records
-            part.sessions = sessions
+            part.tagged = tagged
             for (place, port) in ports.enumerated() {
                 if index < port.setup.receiveQueues {
                     part.inputs.append(WorkerInput(queue: port.device.receiveQueue(index), port: PortIndex(place), address: port.address))

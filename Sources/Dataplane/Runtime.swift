@@ -65,6 +65,7 @@ public final class Runtime: @unchecked Sendable {
         if wanted.memoryMB == 0, !wanted.hugePages { wanted.memoryMB = 512 }
         wanted.extraCPUs = [configuration.eal.mainCore]
         wanted.pciDevices = configuration.ports.map(\.device).filter { (try? PortDevice($0).bus) == .pci }
+        wanted.logLevel = DPDKLogRelay.level(for: configuration.log.level)
         wanted.extraArguments = configuration.eal.arguments
         wanted.pinsCaller = false
         eal = try EAL.start(wanted)
@@ -127,10 +128,10 @@ public final class Runtime: @unchecked Sendable {
         assembly.manager?.start(now: Clock.nanoseconds)
         try crew.launch()
         logger.notice("forwarding", metadata: ["ports": "\(assembly.ports.count)", "workers": "\(assembly.workers.count)"])
-        let follower = Task { await followHostMTU() }
+        let followers = [Task { await followHostMTU() }, Task { await followDPDKLog() }]
         await stopper.wait()
-        follower.cancel()
-        await follower.value
+        for follower in followers { follower.cancel() }
+        for follower in followers { await follower.value }
         return close()
     }
 
@@ -147,6 +148,8 @@ public final class Runtime: @unchecked Sendable {
             EmulatedNIC.detach(port: port.device.id)
             port.device.close()
         }
+        var relay = DPDKLogRelay()
+        relay.relay(to: logger)
         if pool.inUse > 0 { logger.error("\(pool.inUse) packet buffers were not given back") }
         EAL.stop()
         return totals
@@ -190,5 +193,6 @@ public final class Runtime: @unchecked Sendable {
     }
 
     public func ports() async -> [PortReport] { await perform { [self] _ in assembly.portReports() } }
+    public func interfaces() async -> [InterfaceReport] { await perform { [self] _ in assembly.interfaceReports() } }
     public func offload() async -> OffloadReport { await perform { [self] _ in assembly.offloadReport() } }
 }

@@ -211,7 +211,7 @@ extension Worker {
         }
         // A session header of another station is not the flow's: the slow path says what it is.
         if probe.pointee.isInSession,
-           !sessionPeers.holds(probe.pointee.frame, port: burst.pointee.input.pointee.port, encapsulation: probe.pointee.encapsulation) { return miss(packet, burst) }
+           !tagged.holds(probe.pointee.frame, port: burst.pointee.input.pointee.port, encapsulation: probe.pointee.encapsulation) { return miss(packet, burst) }
         let action = reader.actions + FlowProbe.action(probe, isIPv6: isIPv6)
         let flags = packet.offloadFlags.rawValue
         let verified = VerifiedChecksums(
@@ -224,6 +224,7 @@ extension Worker {
         FlowProbe.rewrite(probe, isIPv6: isIPv6, action: action)
         FlowProbe.count(probe, isIPv6: isIPv6, tick: tick)
         let frameLength = probe.pointee.frameLength
+        if action.pointee.vlanCount != 0 { countDeparture(probe.pointee.frame, length: frameLength, bytes: frameLength, port: action.pointee.outputPort) }
         let moved = linkLength &- Int(probe.pointee.linkLength)
         if packet.length != frameLength || moved != 0 { packet.setFrame(headroom: packet.headroom &+ moved, length: frameLength) }
         return Int(action.pointee.outputPort)

@@ -15,6 +15,7 @@ extension Worker {
         packet.port = port
         guard packet.length >= 14 else { return drop(packet, .frameTooShort) }
         let frame = packet.data
+        if !tagged.isEmpty { countArrival(packet, port: port) }
         let destination = frame.loadUnaligned(as: UInt64.self) & 0xffff_ffff_ffff
         // The group bit is the lowest of the first byte on the wire.
         if destination & 1 != 0 { return punt(packet, .control, burst) }

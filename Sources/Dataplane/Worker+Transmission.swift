@@ -10,7 +10,7 @@ extension Worker {
     /// Adds a packet to its port's batch.
     @inline(__always)
     mutating func queue(_ packet: OpaquePointer, to port: PortIndex) {
-        guard Int(port) < outputCount, outputs[Int(port)].isOpen else { return drop(Mbuf(packet), .portDown) }
+        guard Int(port) < outputCount, outputs[Int(port)].isOpen else { return lose(Mbuf(packet), port: port, .portDown) }
         let output = outputs + Int(port)
         if output.pointee.count == Worker.batch { flush(output, port: Int(port)) }
         output.pointee.packets[output.pointee.count] = packet
@@ -82,7 +82,7 @@ extension Worker {
         while place < count {
             let packet = Mbuf(packets[place].unsafelyUnwrapped)
             lost &-= packet.totalLength
-            drop(packet, .transmitFailed)
+            lose(packet, port: PortIndex(truncatingIfNeeded: port), .transmitFailed)
             place &+= 1
         }
         statistics.addTransmitted(port: port, packets: sent, bytes: lost)
@@ -104,7 +104,11 @@ extension Worker {
             guard count > 0 else { break }
             var place = 0
             while place < count {
-                queue(requests[place].mbuf.raw, to: requests[place].port)
+                let request = requests[place]
+                if !tagged.isEmpty {
+                    countDeparture(request.mbuf.data, length: request.mbuf.length, bytes: request.mbuf.totalLength, port: request.port)
+                }
+                queue(request.mbuf.raw, to: request.port)
                 place &+= 1
             }
             taken &+= count

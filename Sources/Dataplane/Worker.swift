@@ -41,8 +41,8 @@ public struct WorkerConfiguration: Sendable {
     /// The worker's own transmit queue of each port, by `PortIndex`; nil where it may not send.
     public var outputs: [TransmitQueue?] = []
     public var connections = ConnectionRecords(base: nil, stride: 0)
-    /// The PPPoE sessions among the interfaces.
-    public var sessions: [Interface] = []
+    /// The VLANs and PPPoE sessions among the interfaces, with their numbers, which come behind those of the ports.
+    public var tagged: [(number: PortIndex, interface: Interface)] = []
     /// A round may leave its last burst to the next one. Off: every round ends what it began.
     public var holdsBurst = false
     /// Rounds between two reports of quiescence while packets come in; an idle round always reports.
@@ -105,7 +105,7 @@ public struct Worker: ~Copyable {
     let owner: FlowOwner
     var reader: FlowCacheReader
     let connections: ConnectionRecords
-    let sessionPeers: SessionPeers
+    let tagged: TaggedInterfaces
     let rings: PuntRings.Handle
     let quiescence: QuiescentState.Handle?
     let roundsPerQuiescence: Int
@@ -134,7 +134,7 @@ public struct Worker: ~Copyable {
     public init(configuration: WorkerConfiguration, reader: FlowCacheReader, rings: PuntRings.Handle, quiescence: QuiescentState.Handle?) {
         index = configuration.index
         owner = FlowOwner.reader(worker: configuration.index)
-        sessionPeers = SessionPeers(configuration.sessions)
+        tagged = TaggedInterfaces(configuration.tagged)
         self.reader = reader
         self.rings = rings
         self.quiescence = quiescence
@@ -142,7 +142,8 @@ public struct Worker: ~Copyable {
         roundsPerQuiescence = configuration.roundsPerQuiescence
         transmitAttempts = configuration.transmitAttempts
         holdsBurst = configuration.holdsBurst
-        statistics = WorkerStatistics(portCount: max(configuration.outputs.count, Int(configuration.inputs.map(\.port).max() ?? 0) + 1))
+        let numbers = configuration.inputs.map(\.port) + configuration.tagged.map(\.number)
+        statistics = WorkerStatistics(portCount: max(configuration.outputs.count, Int(numbers.max() ?? 0) + 1))
         inputCount = configuration.inputs.count
         outputCount = configuration.outputs.count
         let burst = Worker.burst
@@ -209,7 +210,7 @@ public struct Worker: ~Copyable {
             rte_pktmbuf_free_bulk(outputs[place].packets, UInt32(outputs[place].count))
         }
         memory.deallocate()
-        sessionPeers.deallocate()
+        tagged.deallocate()
     }
 
     /// One polling round over all queues, at the coarse time `tick` (`FlowCache.tick`): the number of packets received and

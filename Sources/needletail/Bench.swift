@@ -25,6 +25,7 @@ struct BenchOptions: ParsableArguments {
     @Flag(help: "With --tcp: take sequence numbers as they come (conntrack.tcp-window = \"liberal\").") var liberal = false
     @Flag(help: "Frames of 64, 570 and 1518 bytes as 7 to 4 to 1, instead of the smallest.") var imix = false
     @Flag(inversion: .prefixedNo, help: "Translate the source address and port (and back).") var nat = true
+    @Flag(name: .customLong("nic-hash"), help: "The source writes each flow's hash beside the packet, as a NIC might; a second twin takes it from there.") var nicHash = false
     @Option(help: "Worker threads, each with its share of the flows and its own queues.") var workers = 1
     @Option(help: "CPU seconds to measure, over all windows.") var seconds = 5.0
     @Option(help: "Windows; the median of them is reported (at least 5).") var windows = 5

@@ -16,6 +16,8 @@ struct BenchReport: Codable {
     var floorNsPerPacket = 0.0
     /// The worker's loop written in C, over the same table.
     var twinNsPerPacket = 0.0
+    /// With `--nic-hash`: the twin that takes the hash from the mbuf.
+    var twinGivenHashNsPerPacket: Double?
     /// Source, sink, and one random line a packet, prefetched and written, in as much memory as the flows' entries take.
     var memoryLimitNsPerPacket = 0.0
     var packets: UInt64 = 0
@@ -58,6 +60,7 @@ struct BenchReport: Codable {
         Swift.print("floor            \(number(floorNsPerPacket)) (source and sink alone)")
         if twinNsPerPacket > 0 {
             Swift.print("twin in C        \(number(twinNsPerPacket)) (the worker takes \(number(nsPerPacket / twinNsPerPacket, 2)) times as long)")
+            if let given = twinGivenHashNsPerPacket { Swift.print("  NIC's hash     \(number(given)) (the twin without computing its own: \(number(twinNsPerPacket - given)) saved)") }
             Swift.print("memory limit     \(number(memoryLimitNsPerPacket)) (a random line for each packet)")
         }
         Swift.print("packets          \(packets), \(number(packetsPerSecond / 1e6, 2)) million a second")

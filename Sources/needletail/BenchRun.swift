@@ -96,10 +96,14 @@ struct BenchRun {
         var sources: [UnsafeMutablePointer<nt_flow_source>] = []
         var callbacks: [(EthernetPort, EthernetPort.ReceiveCallback)] = []
         let loops = BenchLoop.allCases.count
+        // As `nt_twin.seeds`; the sources read them.
+        let seeds = allocate(8, UInt64(0))
+        for (place, seed) in layout.seeds.enumerated() { seeds[place] = seed }
         for number in 0..<options.workers {
             let count = number == options.workers - 1 ? options.flows - share * number : share
             for isReply in [false, true] {
                 let source = traffic.makeSource(isReply: isReply, first: share * number, count: count)
+                if options.nicHash { source.pointee.seeds = UnsafePointer(seeds) }
                 sources.append(source)
                 let port = ports[isReply ? 1 : 0]
                 callbacks.append((port, try port.addReceiveCallback(queue: number, context: source, nt_flow_source_stamp)))
@@ -115,13 +119,12 @@ struct BenchRun {
             workerConfiguration.outputs = ports.map { $0.transmitQueue(number) }
             (workers + number).initialize(to: Worker(
                 configuration: workerConfiguration, reader: cache.reader, rings: ringMemory[number].handle, quiescence: quiescence.handle))
-            setUp(&twins[number], layout, connections, ports, queue: number)
-            twins[number].owner = FlowOwner(worker: number).word
+            twins[number] = nt_twin(layout, connections, addresses: ports.map(\.hardwareAddress), ports: ports.map(\.id), queue: number)
             (lcores + number).initialize(to: BenchLcore(
                 worker: workers + number, twin: twins + number, sources: (sources[number * 2], sources[number * 2 + 1]), portA: ports[0].id,
                 portB: ports[1].id, queue: UInt16(number), windows: options.windows,
-                nanosecondsPerWindow: UInt64(options.seconds * 1e9 / Double(options.windows) / Double(measuresForwarding ? loops : 1)),
-                measuresForwarding: measuresForwarding, lines: lines.base.assumingMemoryBound(to: UInt8.self), lineCount: UInt64(lineBytes / 64),
+                nanosecondsPerWindow: UInt64(options.seconds * 1e9 / Double(options.windows) / Double(measuresForwarding ? loops - (options.nicHash ? 0 : 1) : 1)),
+                measuresForwarding: measuresForwarding, givesHash: options.nicHash, lines: lines.base.assumingMemoryBound(to: UInt8.self), lineCount: UInt64(lineBytes / 64),
                 random: UInt64(number), times: allocate(loops * options.windows, 0), packets: allocate(loops * options.windows, 0)))
         }
 
@@ -161,6 +164,7 @@ struct BenchRun {
         for port in ports { port.stop() }
         for (port, callback) in callbacks { port.remove(callback) }
         for source in sources { source.deallocate() }
+        seeds.deallocate()
         for number in 0..<options.workers {
             (workers + number).deinitialize(count: 1)
             ringMemory[number].drainAndFree()
@@ -173,26 +177,6 @@ struct BenchRun {
         ringMemory.deallocate()
         lcores.deallocate()
         return report
-    }
-
-    private func setUp(_ twin: inout nt_twin, _ layout: FlowCacheLayout, _ connections: ConnectionRecords, _ ports: [EthernetPort], queue: Int) {
-        func table(_ table: FlowCacheLayout.Table) -> nt_twin_table {
-            nt_twin_table(
-                tags: UnsafePointer(table.tags.assumingMemoryBound(to: UInt8.self)), entries: table.entries.assumingMemoryBound(to: UInt8.self),
-                buckets: table.buckets)
-        }
-        twin.tables = (table(layout.ipv4), table(layout.ipv6))
-        withUnsafeMutableBytes(of: &twin.seeds) { seeds in
-            for (place, seed) in layout.seeds.enumerated() { seeds.storeBytes(of: seed, toByteOffset: place * 8, as: UInt64.self) }
-        }
-        twin.actions = UnsafeRawPointer(layout.actions).assumingMemoryBound(to: UInt8.self)
-        twin.generation = layout.generation
-        twin.connections = connections.base?.assumingMemoryBound(to: UInt8.self)
-        twin.connection_stride = UInt64(connections.stride)
-        func address(_ port: EthernetPort) -> UInt64 { (port.hardwareAddress.rawValue << 16).bigEndian }
-        twin.addresses = (address(ports[0]), address(ports[1]))
-        twin.ports = (ports[0].id, ports[1].id)
-        twin.queue = UInt16(queue)
     }
 
     /// Medians over the windows; with several workers, of the mean time and of the sum of the rates.
@@ -223,6 +207,7 @@ struct BenchRun {
         report.floorNsPerPacket = BenchReport.median(series(.floor).times)
         if measuresForwarding {
             report.twinNsPerPacket = BenchReport.median(series(.twin).times)
+            report.twinGivenHashNsPerPacket = options.nicHash ? BenchReport.median(series(.twinGivenHash).times) : nil
             report.memoryLimitNsPerPacket = BenchReport.median(series(.memory).times)
         }
         for number in 0..<options.workers {

@@ -10,7 +10,7 @@ import Foundation
 
 /// The loops that are compared, in the order of their windows.
 enum BenchLoop: Int, CaseIterable {
-    case floor, memory, twin, worker
+    case floor, memory, twin, twinGivenHash, worker
 }
 
 /// One worker lcore's part. The first round of windows warms up.
@@ -25,6 +25,8 @@ struct BenchLcore {
     var nanosecondsPerWindow: UInt64
     /// Only the floor, or all.
     var measuresForwarding: Bool
+    /// The source plays a NIC that computes the flow cache's hash.
+    var givesHash: Bool
     var lines: UnsafeMutablePointer<UInt8>
     var lineCount: UInt64
     var random: UInt64
@@ -57,6 +59,9 @@ private func window(_ lcore: UnsafeMutablePointer<BenchLcore>, _ loop: BenchLoop
         case .twin:
             it.twin.pointee.tick = FlowCache.tick(Clock.nanoseconds)
             packets &+= nt_twin_run(it.twin, roundsPerLook)
+        case .twinGivenHash:
+            it.twin.pointee.tick = FlowCache.tick(Clock.nanoseconds)
+            packets &+= nt_twin_run_hash_given(it.twin, roundsPerLook)
         case .worker:
             let tick = FlowCache.tick(Clock.nanoseconds)
             for _ in 0 ..< roundsPerLook { packets &+= UInt64(truncatingIfNeeded: it.worker.pointee.runOnce(tick: tick)) }
@@ -67,7 +72,7 @@ private func window(_ lcore: UnsafeMutablePointer<BenchLcore>, _ loop: BenchLoop
     case .floor, .memory:
         it.sources.0.pointee.progress = progress.0
         it.sources.1.pointee.progress = progress.1
-    case .twin: nt_twin_finish(it.twin)
+    case .twin, .twinGivenHash: nt_twin_finish(it.twin)
     case .worker: it.worker.pointee.finish(tick: FlowCache.tick(Clock.nanoseconds))
     }
     return (now - start, packets)
@@ -81,7 +86,7 @@ func benchLcore(_ context: UnsafeMutableRawPointer?) -> Int32 {
     lcore.pointee.isRealtime = sched_setscheduler(0, SCHED_FIFO, &parameter) == 0
     let windows = lcore.pointee.windows
     for number in -1 ..< windows {
-        for loop in BenchLoop.allCases where loop == .floor || lcore.pointee.measuresForwarding {
+        for loop in BenchLoop.allCases where loop == .floor || lcore.pointee.measuresForwarding && (loop != .twinGivenHash || lcore.pointee.givesHash) {
             let found = window(lcore, loop)
             guard number >= 0 else { continue }
             lcore.pointee.times[loop.rawValue * windows + number] = found.time

@@ -8,7 +8,7 @@ struct Show: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show what a running needletail does.",
         discussion: "Asks through the control socket: the one that --socket names, or that of the configuration that --config names.",
-        subcommands: [Status.self, Stats.self, Ports.self, Flows.self, Conntrack.self, Offload.self, Config.self, Metrics.self], defaultSubcommand: Status.self)
+        subcommands: [Status.self, Stats.self, Ports.self, Interfaces.self, Flows.self, Conntrack.self, Offload.self, Config.self, Metrics.self], defaultSubcommand: Status.self)
 }
 
 /// Which needletail to ask.
@@ -74,6 +74,19 @@ extension Show {
                 var table = TextTable("port", "link", "mac", ">mtu", "device", "addresses")
                 for port in ports { table.add(port.name, port.linkUp ? "up" : "down", port.mac, "\(port.mtu)", port.device, port.addresses.joined(separator: " ")) }
                 print(table.text + "\n" + PortReport.table(ports), terminator: "")
+            }
+        }
+    }
+
+    struct Interfaces: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Ports, VLANs and PPPoE sessions: packets and bytes in each direction.")
+        @OptionGroup var socket: SocketOption
+        @OptionGroup var output: JSONOption
+
+        func run() throws {
+            try Failure.reporting {
+                let interfaces: [InterfaceReport] = try socket.client().get("interfaces")
+                if output.json { try JSON.print(interfaces) } else { print(InterfaceReport.table(interfaces), terminator: "") }
             }
         }
     }

@@ -5,6 +5,7 @@ extension ForwardingSummary {
     var table: String {
         var out = "\(grouped(packetsIn)) packets in, \(grouped(packetsOut)) out; \(timeText(seconds)) of traffic in \(timeText(wallSeconds))\n\n"
         out += PortReport.table(ports)
+        if interfaces.count > ports.count { out += "\n" + InterfaceReport.table(interfaces) }
         if !drops.isEmpty {
             var table = TextTable("not forwarded, by reason", ">packets")
             for (reason, count) in drops.sorted(by: { ($1.value, $0.key) < ($0.value, $1.key) }) { table.add(reason, grouped(count)) }
@@ -23,6 +24,18 @@ extension PortReport {
         var table = TextTable("port", ">packets in", ">bytes in", ">packets out", ">bytes out", ">missed", ">errors")
         for port in ports {
             table.add(port.name, grouped(port.packetsIn), grouped(port.bytesIn), grouped(port.packetsOut), grouped(port.bytesOut), grouped(port.missed), grouped(port.errors))
+        }
+        return table.text
+    }
+}
+
+extension InterfaceReport {
+    static func table(_ interfaces: [InterfaceReport]) -> String {
+        var table = TextTable("interface", "kind", "on", "tag or session", ">mtu", ">packets in", ">bytes in", ">packets out", ">bytes out", "addresses")
+        for it in interfaces {
+            table.add(
+                it.name, it.kind.rawValue, it.on ?? "", it.tag ?? it.session.map { "\($0)" } ?? "", "\(it.mtu)", grouped(it.packetsIn), grouped(it.bytesIn), grouped(it.packetsOut),
+                grouped(it.bytesOut), it.addresses.joined(separator: " "))
         }
         return table.text
     }

@@ -1,8 +1,9 @@
 // Drives a worker over packets in memory, for callgrind to count: scripts/check-instructions. No EAL, no device, no thread.
 //
-//     worker-instructions ipv4-udp|ipv4-tcp|ipv6-udp|ipv6-tcp ROUNDS
+//     worker-instructions ipv4-udp|ipv4-tcp|ipv6-udp|ipv6-tcp ROUNDS [twin|given]
 //
-// Prints the packets forwarded; every one must be a hit. Only `Worker.runOnce` is to be counted.
+// Prints the packets forwarded; every one must be a hit. Only `Worker.runOnce` is to be counted; or `nt_twin_run`, its twin in C; or
+// `nt_twin_run_hash_given`, the twin that takes the hash from the packet buffer, as if a NIC had put it there.
 import CDPDK
 import Conntrack
 import DPDK
@@ -12,11 +13,12 @@ import Foundation
 import Wire
 
 let words = CommandLine.arguments
-guard words.count == 3, let rounds = Int(words[2]) else {
-    FileHandle.standardError.write(Data("usage: worker-instructions ipv4-udp|ipv4-tcp|ipv6-udp|ipv6-tcp ROUNDS\n".utf8))
+guard (3 ... 4).contains(words.count), let rounds = Int(words[2]) else {
+    FileHandle.standardError.write(Data("usage: worker-instructions ipv4-udp|ipv4-tcp|ipv6-udp|ipv6-tcp ROUNDS [twin|given]\n".utf8))
     exit(64)
 }
 let isIPv6 = words[1].hasPrefix("ipv6"), isTCP = words[1].hasSuffix("tcp")
+let twinned = words.count == 4, isHashGiven = words.last == "given"
 let flows = 256
 let addresses = [EthernetAddress(rawValue: 0x0200_0000_0a01), EthernetAddress(rawValue: 0x0200_0000_0a02)]
 let configuration = FlowCacheConfiguration(ipv4Capacity: isIPv6 ? 0 : flows * 4, ipv6Capacity: isIPv6 ? flows * 4 : 0, actionCapacity: 64, seed: 1)
@@ -42,12 +44,25 @@ setup.outputs = ports.map { TransmitQueue(port: $0.number, queue: 0) }
 let rings = PuntRings(capacity: 255)
 let worker = UnsafeMutablePointer<Worker>.allocate(capacity: 1)
 worker.initialize(to: Worker(configuration: setup, reader: cache.reader, rings: rings.handle, quiescence: nil))
+let layout = cache.reader.layout
+let twin = UnsafeMutablePointer<nt_twin>.allocate(capacity: 1)
+twin.initialize(to: nt_twin(layout, connections, addresses: addresses, ports: ports.map(\.number), queue: 0))
+let seeds = UnsafeMutablePointer<UInt64>.allocate(capacity: layout.seeds.count)
+for (place, seed) in layout.seeds.enumerated() { seeds[place] = seed }
+if isHashGiven { for source in sources { source.pointee.seeds = UnsafePointer(seeds) } }
 for _ in 0 ..< rounds {
     for (port, source) in zip(ports, sources) { _ = nt_flow_source_stamp(0, 0, nt_memory_port_next(port.memory), UInt16(Worker.burst), 0, source) }
-    _ = worker.pointee.runOnce(tick: 1)
+    if isHashGiven {
+        _ = nt_twin_run_hash_given(twin, 1)
+    } else if twinned {
+        _ = nt_twin_run(twin, 1)
+    } else {
+        _ = worker.pointee.runOnce(tick: 1)
+    }
 }
 worker.pointee.finish(tick: 1)
-let hits = worker.pointee.statistics.value(.hits)
+nt_twin_finish(twin)
+let hits = worker.pointee.statistics.value(.hits) + twin.pointee.hits
 guard hits == UInt64(rounds * 2 * Worker.burst), ports.reduce(0, { $0 + $1.memory.pointee.sent }) == hits else {
     FileHandle.standardError.write(Data("worker-instructions: only \(hits) of \(rounds * 2 * Worker.burst) packets hit\n".utf8))
     exit(1)

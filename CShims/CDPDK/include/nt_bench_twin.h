@@ -52,6 +52,8 @@ struct nt_twin {
 
 // `rounds` rounds over both ports; the number of packets received.
 uint64_t nt_twin_run(struct nt_twin *twin, uint32_t rounds);
+// The same, taking the hash that a NIC wrote into the mbuf (`nt_flow_source.seeds`) instead of computing it.
+uint64_t nt_twin_run_hash_given(struct nt_twin *twin, uint32_t rounds);
 // Ends the burst under way.
 void nt_twin_finish(struct nt_twin *twin);
 

@@ -11,8 +11,11 @@
 #define NT_LOG_BYTES 65536
 int nt_log_capture(void);
 
-// Moves up to `capacity` bytes of captured log text to `into` and returns their number; any thread may call it.
+// Moves up to `capacity` bytes of captured log text to `into` and returns their number; any thread may call it. Each line begins with a byte
+// of 1 to 8, its level (RTE_LOG_*), unless its beginning was lost.
 size_t nt_log_take(char *into, size_t capacity);
+// Bytes that were lost so far because nobody took them in time.
+uint64_t nt_log_lost(void);
 
 // rte_eal_init, with what it and its drivers write straight to stdout and stderr put into the captured log. Other threads'
 // words go there as well while it runs, so it is called before there are any.

@@ -54,6 +54,7 @@ struct nt_flow_source {
 	uint32_t first;             // connections first, first + 1, ... first + connections - 1
 	uint32_t start, stride;     // scattered order: next = start, then next += stride, modulo connections
 	uint64_t offload_flags;     // set in each mbuf: what a NIC with checksum offload reports
+	const uint64_t *seeds;      // of the flow cache: its own hash stands in each mbuf, as from a NIC that computes it; NULL: none
 	struct nt_flow_progress progress;
 };
 

@@ -10,6 +10,7 @@ public struct ForwardingSummary: Codable, Sendable, Equatable {
     /// Seconds that the machine needed for it.
     public var wallSeconds: Double = 0
     public var ports: [PortReport] = []
+    public var interfaces: [InterfaceReport] = []
     public var packetsIn: UInt64 = 0
     public var packetsOut: UInt64 = 0
     /// Packets that did not leave, by reason (`DropReason.name`); only reasons that occurred.
@@ -39,6 +40,39 @@ public struct PortReport: Codable, Sendable, Equatable {
     public var missed: UInt64 = 0
     public var errors: UInt64 = 0
     public init() {}
+}
+
+/// A port, a VLAN or a PPPoE session. Bytes are those of whole frames as they are on the port; what a NIC forwards by itself is not in them.
+public struct InterfaceReport: Codable, Sendable, Equatable {
+    public enum Kind: String, Codable, Sendable { case port, vlan, pppoe }
+    public var name = ""
+    public var kind = Kind.port
+    /// The interface below a VLAN or a session.
+    public var on: String?
+    /// `802.1q 20`
+    public var tag: String?
+    public var session: Int?
+    public var mtu = 0
+    public var addresses: [String] = []
+    public var packetsIn: UInt64 = 0
+    public var bytesIn: UInt64 = 0
+    public var packetsOut: UInt64 = 0
+    public var bytesOut: UInt64 = 0
+    public init() {}
+
+    mutating func add(_ counts: PortStatistics) {
+        packetsIn &+= counts.receivedPackets
+        bytesIn &+= counts.receivedBytes
+        packetsOut &+= counts.transmittedPackets
+        bytesOut &+= counts.transmittedBytes
+    }
+
+    mutating func add(_ other: InterfaceReport) {
+        packetsIn &+= other.packetsIn
+        bytesIn &+= other.bytesIn
+        packetsOut &+= other.packetsOut
+        bytesOut &+= other.bytesOut
+    }
 }
 
 public struct FlowCacheReport: Codable, Sendable, Equatable {
