@@ -250,6 +250,7 @@ public final class EthernetPort: Sendable {
     public func receiveHashing() throws -> ReceiveHashing {
         let (setup, word, isStarted) = state.withLock { ($0.setup, $0.hashKeyWord, $0.isStarted) }
         guard let setup, isStarted else { throw DPDKError(.state, "port \(name) is not running") }
+        if setup.receiveQueues == 1 { return .oneQueue }
         guard setup.symmetricRSS else { throw DPDKError(.machine, "port \(name): the device has no RSS that needletail could set up") }
         return try withUnsafeTemporaryAllocation(of: nt_port_spread.self, capacity: 1) { room in
             let raw = room.baseAddress.unsafelyUnwrapped

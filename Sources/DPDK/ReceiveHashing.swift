@@ -16,6 +16,18 @@ public struct ReceiveHashing: Sendable, Equatable {
     public var ipv6TCP: Bool
     public var ipv6UDP: Bool
 
+    /// Of a port whose packets all come to queue 0.
+    static var oneQueue: ReceiveHashing { ReceiveHashing(key: Array(repeating: 0, count: 40), queues: [0], ipv4TCP: true, ipv4UDP: true, ipv6TCP: true, ipv6UDP: true) }
+
+    private init(key: [UInt8], queues: [UInt16], ipv4TCP: Bool, ipv4UDP: Bool, ipv6TCP: Bool, ipv6UDP: Bool) {
+        self.key = key
+        self.queues = queues
+        self.ipv4TCP = ipv4TCP
+        self.ipv4UDP = ipv4UDP
+        self.ipv6TCP = ipv6TCP
+        self.ipv6UDP = ipv6UDP
+    }
+
     init(_ raw: UnsafePointer<nt_port_spread>) {
         key = withUnsafeBytes(of: raw.pointee.key) { Array($0.prefix(Int(raw.pointee.key_bytes))) }
         queues = withUnsafeBytes(of: raw.pointee.queues) { Array($0.bindMemory(to: UInt16.self).prefix(Int(raw.pointee.entries))) }

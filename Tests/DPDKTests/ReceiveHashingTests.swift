@@ -58,6 +58,11 @@ extension DPDKSuite {
 
     @Test func aRingPortTellsNothing() throws {
         try withPool { pool in
+            let single = try RingPort(name: "r1", capacity: 63, pool: pool)
+            _ = try single.port.configure(PortConfiguration(), pools: [pool])
+            try single.port.start()
+            #expect(try single.port.receiveHashing().queues == [0])
+            single.close()
             let ring = try RingPort(name: "r0", queues: 2, capacity: 63, pool: pool)
             var wanted = PortConfiguration()
             wanted.receiveQueues = 2

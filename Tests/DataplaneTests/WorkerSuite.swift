@@ -3,6 +3,7 @@
 import DPDK
 import Dataplane
 import FlowCache
+import Routing
 import Testing
 import Wire
 
@@ -22,7 +23,7 @@ final class WorkerBench {
     private var cache: FlowCache
     private let worker: UnsafeMutablePointer<Worker>
 
-    init(ringCapacity: Int = 255, portCapacity: Int = 255, outputs: Int = 2) throws {
+    init(ringCapacity: Int = 255, portCapacity: Int = 255, outputs: Int = 2, tagged: [(number: PortIndex, interface: Interface)] = []) throws {
         let pool = try Mempool(name: "worker", count: 1023, cache: 32)
         self.pool = pool
         ports = try (0..<2).map { number in
@@ -41,6 +42,7 @@ final class WorkerBench {
         setup.inputs = ports.enumerated().map {
             WorkerInput(queue: $0.element.port.receiveQueue(0), port: PortIndex($0.offset), address: WorkerSuite.routerAddresses[$0.offset])
         }
+        setup.tagged = tagged
         setup.outputs = ports.prefix(outputs).map { $0.port.transmitQueue(0) }
         worker = .allocate(capacity: 1)
         worker.initialize(to: Worker(configuration: setup, reader: cache.reader, rings: rings.handle, quiescence: nil))

@@ -9,10 +9,10 @@ private final class Router {
     let process = Process()
 
     /// Starts it and waits until its socket answers.
-    init(_ scratch: Scratch, ruleset: String? = nil) throws {
+    init(_ scratch: Scratch, ruleset: String? = nil, change: (String) -> String = { $0 }) throws {
         self.scratch = scratch
         if let ruleset { try scratch.write("rules.nft", ruleset) }
-        try scratch.write("run.toml", Sample.configuration(ruleset: ruleset == nil ? nil : "rules.nft", devices: ("net_null0,no-rx=1", "net_null1,no-rx=1")))
+        try scratch.write("run.toml", change(Sample.configuration(ruleset: ruleset == nil ? nil : "rules.nft", devices: ("net_null0,no-rx=1", "net_null1,no-rx=1"))))
         for name in ["out", "err"] { try scratch.write(name, "") }
         process.executableURL = URL(fileURLWithPath: Binary.path)
         process.arguments = ["run", "--config", "run.toml"]
@@ -75,7 +75,7 @@ private final class Router {
         let fields = try #require(try JSONSerialization.jsonObject(with: Data(status.output.utf8)) as? [String: Any])
         #expect(fields["ports"] as? Int == 2)
         #expect(fields["processIdentifier"] as? Int == Int(router.process.processIdentifier))
-        for question in ["stats", "ports", "flows", "conntrack", "offload"] {
+        for question in ["stats", "ports", "interfaces", "flows", "conntrack", "offload"] {
             let text = try router.show(question)
             #expect(text.exitCode == 0, "show \(question): \(text.error)")
             let json = try router.show(question, "--json")
@@ -91,6 +91,19 @@ private final class Router {
         #expect(router.end() == 0, "\(router.text("err"))")
         #expect(router.text("out").hasPrefix("0 packets in, 0 out; "))
         #expect(!FileManager.default.fileExists(atPath: router.scratch.path("control.sock")))
+    }
+
+    /// With two workers each port's RSS is learned (net_null has one, net_ring none); with one nobody asks.
+    @Test func twoWorkersLearnHowPortsSpread() throws {
+        for (steering, isAsked) in [("auto", true), ("off", false)] {
+            let router = try Router(try Scratch()) { text in
+                text.replacingOccurrences(of: "worker-cores = [0]", with: "worker-cores = [0, 1]").replacingOccurrences(of: "net_null1,no-rx=1", with: "net_ring0,nodeaction=r0:0:CREATE") + "\n[nat]\nsteer-ports = \"\(steering)\"\n"
+            }
+            #expect(try router.show("metrics").output.contains("\nneedletail_nat_steering_total{result=\"moved\"} 0\n"))
+            #expect(router.end() == 0, "\(router.text("err"))")
+            #expect(!router.text("err").contains("port a: the device"), "\(router.text("err"))")
+            #expect(router.text("err").contains("port b: the device has no RSS") == isAsked, "\(router.text("err"))")
+        }
     }
 
     @Test func aSecondOneIsRefusedAndAStaleSocketIsNot() throws {
