@@ -57,6 +57,17 @@ extension ConnectionTracker {
         }
     }
 
+    /// Whether the connection's helper looks at this packet as a whole (skb_linearize).
+    public func readsWhole(_ tracking: Tracking) -> Bool {
+        guard tracking.hasConnection, !tracking.isRelatedError else { return false }
+        let connection = pool + Int(tracking.connection)
+        switch ConnectionHelper(rawValue: connection.pointee.helper) {
+        case .ftp, .pptp: return tracking.state == .established
+        case .sip: return tracking.state == .established || connection.pointee.transportProtocol == IPProtocol.udp
+        default: return false
+        }
+    }
+
     /// The timeouts that hold for a connection.
     @inline(__always)
     func timeouts(_ connection: UnsafeMutablePointer<Connection>) -> UnsafeMutablePointer<ConnectionTimeouts> {
@@ -115,7 +126,7 @@ extension ConnectionTracker {
             case .clash:
                 guard attempts > 0, range > 0 else { return 0 }
                 attempts -= 1
-                expectation.tuple.destinationPort = first &+ UInt16(random.next() % UInt64(range))
+                expectation.tuple.destinationPort = first &+ UInt16(UInt32(random.portOffset(from: UInt32(first), isSource: false)) % range)
             }
         }
     }

@@ -222,7 +222,7 @@ extension ConnectionTracker {
         if range.flags.contains(.portOffset) {
             offset = old &- range.basePort
         } else if isRandom || manipulation == .source {
-            offset = UInt16(truncatingIfNeeded: random.next())
+            offset = random.portOffset(from: minimum, isSource: manipulation == .source)
         } else {
             offset = 0
         }

@@ -97,6 +97,10 @@ public struct ConnectionTracker: ~Copyable {
         cone = ConeTable(capacity: configuration.coneMappings, hash: hash)
     }
 
+    /// The ports that the next connections get where NAT chooses one at random and they lie in its range and are free; nil: random ones.
+    /// Randomness is a parameter: so two engines are held in step.
+    public mutating func wantPorts(_ ports: (source: UInt16, destination: UInt16)?) { random.wantedPorts = ports }
+
     deinit {
         policies.deallocate()
         ownedMemory?.deallocate()

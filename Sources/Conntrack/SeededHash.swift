@@ -65,11 +65,22 @@ struct SeededHash: Sendable {
 /// splitmix64 (Steele, Lea, Flood): NAT's choice of ports.
 struct RandomChoice: Sendable {
     var state: UInt64
+    /// What the next ports are, if they are known: of a source, of a destination.
+    var wantedPorts: (source: UInt16, destination: UInt16)?
+
+    init(state: UInt64) { self.state = state }
+
     mutating func next() -> UInt64 {
         state &+= 0x9e37_79b9_7f4a_7c15
         var z = state
         z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
         z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
         return z ^ z >> 31
+    }
+
+    /// Where in a range of ports from `minimum` on to begin.
+    mutating func portOffset(from minimum: UInt32, isSource: Bool) -> UInt16 {
+        if let wanted = wantedPorts { return UInt16(truncatingIfNeeded: UInt32(isSource ? wanted.source : wanted.destination) &- minimum) }
+        return UInt16(truncatingIfNeeded: next())
     }
 }

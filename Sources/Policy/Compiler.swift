@@ -11,6 +11,7 @@ struct CompiledRule {
     var table: Int
     var chain: Int
     var handle: UInt64
+    var version: UInt32
     /// Places of the rule's stateful statements, in order.
     var states: [(op: Opcode, number: UInt32)] = []
     /// Places of its `numgen inc` counters, in order.
@@ -163,7 +164,7 @@ final class Compiler {
             if isClassified, (position - Compiler.unclassifiedHead) % Classifier.maximumRules == 0 { beginClassifier() }
             self.rule = UInt32(rules.count)
             closes = rule.statements.contains(where: Compiler.mayDrop)
-            rules.append(CompiledRule(location: rule.location, table: self.table, chain: number, handle: rule.handle))
+            rules.append(CompiledRule(location: rule.location, table: self.table, chain: number, handle: rule.handle, version: rule.version))
             let first = instructions.count
             var starts: [Int] = []
             for statement in rule.statements {

@@ -40,7 +40,7 @@ extension Program {
            let field = Program.transportChecksum(context.layer.transportProtocol), context.layer.offset &+ field &+ 2 <= context.layer.end {
             adjust(packet, context.layer.offset &+ field, removed, added, keepsZero: context.layer.transportProtocol == IPProtocol.udp)
         }
-        if context.hasPartialChecksum, pc.pointee.value & 0x1_0000 == 0, pc.pointee.b == PayloadBase.transport.rawValue {
+        if context.hasPartialChecksum, own == 0, pc.pointee.value & 0x1_0000 == 0, pc.pointee.b == PayloadBase.transport.rawValue {
             writePartial(packet, at: offset, source, length, context)
         } else {
             (packet.start + offset).copyMemory(from: source, byteCount: length)
@@ -49,6 +49,12 @@ extension Program {
             Checksum.fillSCTP(packet.start + context.layer.offset, length: context.layer.end &- context.layer.offset)
         }
         refresh(&context)
+        if pc.pointee.b == PayloadBase.network.rawValue, context.parsed.family == .ipv6, context.parsed.flags.contains(.hasVerifiedChecksum) {
+            // The sum over the whole packet that connection tracking left (CHECKSUM_COMPLETE) is no longer its sum: IPv4's own checksum makes good
+            // for what changes in the header, IPv6 has none. The next one who asks sums up anew.
+            context.parsed.flags.remove(.hasVerifiedChecksum)
+            context.parsed.flags.insert(.hadVerifiedChecksum)
+        }
         return true
     }
 
@@ -84,7 +90,7 @@ extension Program {
         context.mangled = true
         var parsed = context.parsed
         // `layer` stays as it is: Linux looks at the headers once for each chain.
-        let wasVerified = context.parsed.flags.contains(.hasVerifiedChecksum)
+        let verified = context.parsed.flags.intersection([.hasVerifiedChecksum, .hadVerifiedChecksum])
         switch PacketParser.parse(context.packet, into: &parsed, ipv4ChecksumIsGood: true) {
         case .none: context.parsed = parsed
         case .martianSource, .martianDestination:
@@ -94,7 +100,7 @@ extension Program {
             context.parsed.destinationAddress = context.packet.loadAddress(.ipv6, network + 24)
         default: break
         }
-        if wasVerified { context.parsed.flags.insert(.hasVerifiedChecksum) }
+        context.parsed.flags.formUnion(verified)
     }
 
     /// a = source register, value = option kind, x = offset in the option, length = 2 or 4. Never adds an option, never

@@ -1,6 +1,6 @@
 // State across rulesets: what a ruleset takes over from the one that was in force.
 //
-// Invariant: what is carried over is matched by table (family and name) and handle, objects and sets by table and name, so
+// Invariant: what is carried over is matched by table (family and name), handle and version, objects and sets by table and name, so
 // a rule that was not touched by a transaction keeps counting where it was. The matching is worked out aside; `run` only
 // copies, and is what the core that runs packets has to do.
 // A transaction is made against a snapshot and put in force later. What packets did in between is added to what the
@@ -13,6 +13,7 @@ public final class StateTransfer: @unchecked Sendable {
     private struct RuleKey: Hashable {
         var table: Int
         var handle: UInt64
+        var version: UInt32
     }
     private struct Record {
         var op: Opcode
@@ -31,10 +32,10 @@ public final class StateTransfer: @unchecked Sendable {
         self.previous = previous
         var old: [RuleKey: CompiledRule] = [:]
         old.reserveCapacity(previous.rules.count)
-        for rule in previous.rules where !rule.states.isEmpty || !rule.generators.isEmpty { old[RuleKey(table: rule.table, handle: rule.handle)] = rule }
+        for rule in previous.rules where !rule.states.isEmpty || !rule.generators.isEmpty { old[RuleKey(table: rule.table, handle: rule.handle, version: rule.version)] = rule }
         let tables = new.ruleset.tables.map { table in previous.ruleset.tables.firstIndex { $0.family == table.family && $0.name == table.name } }
         for rule in new.rules where !rule.states.isEmpty || !rule.generators.isEmpty {
-            guard let table = tables[rule.table], let before = old[RuleKey(table: table, handle: rule.handle)], before.states.map(\.op) == rule.states.map(\.op) else { continue }
+            guard let table = tables[rule.table], let before = old[RuleKey(table: table, handle: rule.handle, version: rule.version)], before.states.map(\.op) == rule.states.map(\.op) else { continue }
             if before.generators.count == rule.generators.count {
                 for (generator, was) in zip(rule.generators, before.generators) { records.append(Record(op: .numgen, new: UInt32(generator), old: UInt32(was))) }
             }
@@ -100,6 +101,8 @@ public final class StateTransfer: @unchecked Sendable {
     private func adoptElements(_ index: Int, _ before: Int, _ now: Timestamp, _ base: Program?) {
         let program = self.new.program
         let new = program.sets + index, old = previous.program.sets + before
+        new.pointee.lastCollection = old.pointee.lastCollection
+        defer { adoptDead(new, old, now) }
         for number in 0 ..< old.pointee.fresh {
             let record = old.pointee.element(number).pointee
             guard record.flags & ElementRecord.Flag.inUse != 0, number != old.pointee.catchAll, record.expires > now else { continue }
@@ -125,6 +128,21 @@ public final class StateTransfer: @unchecked Sendable {
                 let to = new.pointee.statements[statement], from = old.pointee.statements[statement]
                 adopt(to.op, to.base &+ state, from.base &+ record.state, isKnown ? base : nil)
             }
+        }
+    }
+}
+
+extension StateTransfer {
+    /// Elements that nobody finds any more take up room until the collector runs.
+    private func adoptDead(_ new: UnsafeMutablePointer<SetHeader>, _ old: UnsafeMutablePointer<SetHeader>, _ now: Timestamp) {
+        for number in 0 ..< old.pointee.fresh {
+            let record = old.pointee.element(number).pointee
+            guard record.flags & ElementRecord.Flag.inUse != 0, number != old.pointee.catchAll, record.expires <= now else { continue }
+            let element = new.pointee.take(now)
+            guard element != ElementRecord.none else { return }
+            new.pointee.key(element).copyMemory(from: old.pointee.key(number), byteCount: new.pointee.keyLength)
+            new.pointee.element(element).pointee.expires = record.expires
+            new.pointee.link(element)
         }
     }
 }

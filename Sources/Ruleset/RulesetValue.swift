@@ -11,6 +11,8 @@ public enum ChainPolicy: String, Sendable, Hashable { case accept, drop }
 
 public struct Rule: Sendable {
     public var handle: UInt64
+    /// How often the rule with this handle was replaced: what replaces another one takes over its handle, and nothing of its state.
+    public var version: UInt32 = 0
     public var statements: [Statement]
     public var comment: String?
     /// The whole rule in its source; `location.position` and `location.text` for messages.

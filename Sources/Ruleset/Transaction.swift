@@ -307,6 +307,7 @@ final class Transaction {
             guard case .handle(let handle, _) = position, let at else { throw kernel(Self.missing, target.nameLocation) }
             var rule = try evaluate(node, table)
             rule.handle = handle
+            rule.version = value.tables[table].chains[chain].rules[at].version &+ 1
             // It keeps its handle; the one that it was given goes to the next.
             value.tables[table].nextHandle -= 1
             note(.delete, table, .rule(chain: target.name, value.tables[table].chains[chain].rules[at], after: nil))

@@ -43,9 +43,8 @@ struct ConntrackObjects: ~Copyable {
                 object.transportProtocol = transport
                 object.family = family(network)
                 if let helper = ConnectionHelper(name: type), helper.reads(transport, object.family) { object.helper = helper.rawValue }
-            case .ctTimeout(let transport, let network, let states):
+            case .ctTimeout(let transport, _, let states):
                 object.transportProtocol = transport
-                object.family = family(network)
                 var timeouts = tracker.pointee.configuration.timeouts
                 for (state, seconds) in states { _ = timeouts.set(state, transport, seconds: seconds) }
                 if tracker.pointee.definePolicy(policies + 1, timeouts) {
@@ -80,7 +79,8 @@ extension SlowPath {
         }
         if changes.contains(.timeout) {
             let object = conntrackObjects[transit.context.conntrack.requestedTimeout]
-            if object.transportProtocol == transit.context.conntrack.transportProtocol, object.family == nil || object.family == family {
+            // Whatever its `l3proto` says (nft_ct_timeout_obj_eval).
+            if object.transportProtocol == transit.context.conntrack.transportProtocol {
                 tracker.pointee.assignPolicy(connection, object.policy)
             }
         }

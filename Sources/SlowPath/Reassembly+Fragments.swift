@@ -104,6 +104,8 @@ extension Reassembler {
         fragments[Int(record)].offset = offset
         fragments[Int(record)].length = end - offset
         fragments[Int(record)].block = block
+        fragments[Int(record)].continuesRun = next == Reassembler.nothing && previous != Reassembler.nothing
+            && fragments[Int(previous)].offset + fragments[Int(previous)].length == offset
         link(record, behind: previous, before: next, in: index)
         datagram.pointee.arrived += end - offset
         if !parsed.flags.contains(.moreFragments) { datagram.pointee.hasLast = true }
@@ -114,11 +116,11 @@ extension Reassembler {
         return .kept
     }
 
-    /// Whether the bytes lie wholly in a run of adjoining fragments that begins with `first`.
+    /// Whether the bytes lie wholly in one run, whose fragment `first` they begin in.
     private func isContained(from first: UInt32, offset: Int, end: Int) -> Bool {
         var covered = fragments[Int(first)].offset + fragments[Int(first)].length
         var index = fragments[Int(first)].next
-        while covered < end, index != Reassembler.nothing, fragments[Int(index)].offset == covered {
+        while covered < end, index != Reassembler.nothing, fragments[Int(index)].continuesRun {
             covered += fragments[Int(index)].length
             index = fragments[Int(index)].next
         }

@@ -1,5 +1,5 @@
 // Reassembly of IPv4 and IPv6 fragments before connection tracking (priority -400), by the rules of Linux's ip_defrag and
-// nf_ct_frag6_gather: what overlaps kills its datagram, what is contained in what has arrived is ignored.
+// nf_ct_frag6_gather: what overlaps kills its datagram, what is contained in one run of what has arrived in order is ignored.
 //
 // Invariant: fixed memory, one owner. A datagram holds fragment records in order of their offset, none of which touch the
 // bytes of another; a record holds its bytes in a chain of blocks. A finished datagram is laid out once, in `output`,
@@ -110,6 +110,8 @@ public struct Reassembler: ~Copyable {
         var offset = 0
         var length = 0
         var block = Reassembler.nothing
+        /// Whether it was put behind the last fragment, which it adjoins: both are one run (inet_frag_queue_insert).
+        var continuesRun = false
         var previous = Reassembler.nothing
         var next = Reassembler.nothing
     }

@@ -19,6 +19,8 @@ extension SlowPath {
         let sender = parsed.sourceAddress
         var query = RouteQuery(to: sender, link: transit.ingress)
         let isOwn = router.interfaces.isOwn(parsed.destinationAddress) && !(isUnrouted && family == .ipv4)
+        // A rule of the input hook wrote an address that nobody has: no route begins there (ip_route_output_key).
+        if family == .ipv4, transit.context.hook == .input, !isOwn { return statistics.count(note: .icmpErrorSuppressed) }
         if isOwn { query.source = parsed.destinationAddress }
         let back = router.route(query)
         let about = isUnrouted && family == .ipv4 ? IPAddress(ipv4: 0) : parsed.destinationAddress

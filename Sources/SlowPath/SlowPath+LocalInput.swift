@@ -93,6 +93,7 @@ extension SlowPath {
               var room = outbox.reserve(TCPReset.maximumLength) else { return }
         let label = flowLabel(parsed.family ?? .ipv4, parsed.destinationAddress, parsed.sourceAddress)
         room.length = TCPReset.build(into: room, answering: transit.context.packet, parsed, segment, style: .closedPort(flowLabel: label), link: LinkHeader(), options: options)
-        if room.length > 0 { sendOwn(room, transit) }
+        // IPv6 leaves the sum to the device (tcp_v6_send_response).
+        if room.length > 0 { sendOwn(room, transit, isPartial: parsed.family == .ipv6) }
     }
 }

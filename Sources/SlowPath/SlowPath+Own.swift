@@ -90,7 +90,7 @@ extension SlowPath {
             }
             sendOwn(room, transit, attached: attachment(transit.tracking), isPartial: parsed.family == .ipv4)
         } else {
-            if !upper.protectsItself(packet), !parsed.flags.contains(.hasVerifiedChecksum) {
+            if !upper.protectsItself(packet), parsed.flags.isDisjoint(with: [.hasVerifiedChecksum, .hadVerifiedChecksum]) {
                 guard !isHeaderWrong else { return }
                 let isRight = transit.options.isStale ? isChecksumUsable(transit) : upper.hasRightChecksum(packet, parsed)
                 guard isRight else { return }

@@ -64,6 +64,8 @@ extension SlowPath {
             return reason == .none ? nil : .dropped(reason)
         }
         if let ended = translateHandshake(&transit) { return ended }
+        // A helper that reads whole messages has Linux lay the packet out in one piece: the pieces that it came in are forgotten.
+        if transit.fragments.count > 1, tracker.pointee.readsWhole(transit.tracking) { transit.fragments.lengths = nil }
         let refusal = tracker.pointee.help(&transit.context.packet, &transit.context.parsed, transit.tracking, now: transit.now)
         guard refusal == .none else { return .dropped(refusal) }
         let reason = tracker.pointee.confirm(&transit.tracking, now: transit.now)
@@ -132,9 +134,8 @@ extension SlowPath {
     /// The NAT hook: a first packet asks the nat chains, then every packet is translated as its connection says.
     mutating func translate(_ hook: Hook, _ transit: inout Transit) -> Disposition? {
         guard transit.tracking.hasConnection else { return nil }
-        // Linux verifies an error of its own at the first NAT hook, and a translated one that passes at postrouting, in case a rule changed it.
-        if transit.tracking.isRelatedError, transit.parsed.flags.contains(.hasTransport),
-           transit.isOwn ? hook == .output : hook == .postrouting && tracker.pointee.connection(transit.tracking.connection).pointee.isTranslated {
+        // Linux verifies an error of its own at the first NAT hook, in case a rule changed it; one that passes it has verified before.
+        if transit.tracking.isRelatedError, transit.isOwn, hook == .output, transit.parsed.flags.contains(.hasTransport) {
             var judged = transit.parsed
             judged.flags.remove(.hasVerifiedChecksum)
             guard Checksum.verifyTransport(transit.packet, judged) else { return .dropped(.natExhausted) }

@@ -74,6 +74,9 @@ public enum TCPFlags {
         /// Connection tracking has found the transport checksum right. As in Linux (CHECKSUM_COMPLETE) it then counts as right,
         /// whatever rules do to the packet. The parser never sets it.
         public static var hasVerifiedChecksum: Flags { Flags(rawValue: 256) }
+        /// It had, until a rule changed something that the sum kept does not hold any more: a TCP reset and local delivery sum up
+        /// anew, an ICMP error by a rule does not. The parser never sets it.
+        public static var hadVerifiedChecksum: Flags { Flags(rawValue: 512) }
     }
 
     /// EtherType behind the last VLAN tag; the length field of an 802.3 frame as it stands.

@@ -25,7 +25,7 @@ public enum TCPReset {
         guard !source.isMulticast, !destination.isMulticast, !source.isUnspecified, !destination.isLimitedBroadcast else { return false }
         // To Linux these are no unicast addresses (__ipv6_addr_type).
         guard !destination.isUnspecified, !source.isIPv4Mapped, !destination.isIPv4Mapped else { return false }
-        return segment.hasRightChecksum(packet, parsed)
+        return parsed.flags.contains(.hasVerifiedChecksum) || segment.hasRightChecksum(packet, parsed)
     }
 
     /// Writes the reset for the segment into `room`, from the segment's destination to its source.

@@ -46,6 +46,23 @@ import Wire
         #expect(try elements(compiled) == [[], [1]])
     }
 
+    @Test func whatReplacesARuleStartsAnew() {
+        let compiled = compile(load("table ip t { chain f { type filter hook forward priority 0; limit rate 1/day burst 1 packets accept; drop; }; }"))
+        #expect([compiled.run(.udp()), compiled.run(.udp())] == [.accept, .drop])
+        #expect(changed(compiled).run(.udp()) == .drop)
+        let handle = compiled.currentValue(now: 1000).tables[0].chains[0].rules[0].handle
+        let value = load("replace rule ip t f handle \(handle) limit rate 1/day burst 1 packets accept", onto: compiled.currentValue(now: 1000))
+        let next = CompiledRuleset(value, interfaces: interfaces, previous: compiled, seed: 42, now: 1000)
+        #expect([next.run(.udp()), next.run(.udp())] == [.accept, .drop])
+    }
+
+    @Test func whatARuleDeletedTakesUpRoomAcrossAChange() {
+        let rules = "ip saddr 0.0.0.1 add @s { ip saddr } delete @s { ip saddr } accept; ip saddr 0.0.0.2 add @s { ip saddr } accept; drop;"
+        let compiled = compile(load("table ip t { set s { type ipv4_addr; flags dynamic; size 1; }; chain f { type filter hook forward priority 0; \(rules) }; }"))
+        #expect(compiled.run(.udp(from: 1)) == .accept)
+        #expect(changed(compiled).run(.udp(from: 2)) == .drop)
+    }
+
     @Test func aQuotaIsListedUpToItsLimit() {
         let compiled = compile(load("table ip t { chain f { type filter hook forward priority 0; quota 40 bytes; }; }"))
         for _ in 0 ..< 3 { _ = compiled.run(.udp()) }
