@@ -20,6 +20,49 @@ def change(steps, tables, r):
     return steps
 
 
+# Linux lets go of connection tracking some time after the last rule that asks for it is gone: this one stays.
+KEEPER = ["inet keep", [["chain k", ["type filter hook forward priority 300; policy accept;", "ct state new"]]]]
+
+
+def commands(steps, tables, r):
+    """Commands of nft in the middle of a dialogue, for Linux and Needletail alike."""
+    kinds = [later, element, element, one_rule, one_rule, one_rule, flush, reset, dynamic, dynamic]
+    for _ in range(r.choice([1, 2, 3, 5])):
+        made = [step for step in r.choice(kinds)(tables, r) if step.get("nft") != "flush ruleset\n"]
+        at = sorted(r.randint(0, len(steps)) for _ in made)
+        for place, step in reversed(list(zip(at, made))):
+            steps.insert(place, step)
+    return steps
+
+
+def flush(tables, r):
+    header, blocks = r.choice(tables)
+    heads = [head for head, lines in blocks if head.split()[0] in ("set", "map", "chain") and not any("meter " in line for line in lines)]
+    return [dict(nft="flush %s %s %s\n" % (head.split()[0], header, head.split()[1])) for head in [r.choice(heads)]] if heads else []
+
+
+def reset(tables, r):
+    header, blocks = r.choice(tables)
+    if not any(head.startswith("counter cnt") for head, _ in blocks):
+        return []
+    return [dict(nft=r.choice(["reset counter %s cnt\n" % header, "reset quota %s quo\n" % header, "reset counters table %s\n" % header]))]
+
+
+def dynamic(tables, r):
+    """Elements of the sets that rules fill, given and taken by command; not of those whose elements have statements (docs/nft.md)."""
+    header, blocks = r.choice(tables)
+    sets = {head.split()[1]: lines for head, lines in blocks if head.split()[0] in ("set", "map")}
+    if "seen" not in sets:
+        return []
+    hosts = HOSTS[6 if "ipv6_addr" in sets["seen"][0] else 4]
+    host, other = r.choice(hosts), r.choice(hosts)
+    time = r.choice(["", " timeout 1s", " timeout 10m"])
+    name, key, rest = r.choice([("seen", host, ""), ("timed", "%s . %d" % (host, r.choice([80, 53, 443])), time), ("pairtime", "%s . %s" % (host, other), time),
+                                ("dmap", host, time + " : 0x%x" % r.randint(1, 9))])
+    # nft 1.0.6 adds what is there and changes nothing; both do.
+    return [dict(nft="%s element %s %s { %s }\n" % (how, header, name, key + rest if how == "add" else key)) for how in r.sample(["add", "delete", "add"], r.choice([1, 2]))]
+
+
 def later(tables, r):
     table = "inet later%d" % r.randint(0, 1)
     text = r.choice(["add table %s; add chain %s f { type filter hook forward priority %d; }; add rule %s f %s" % (table, table, r.choice([-5, 5]), table, r.choice(RULES + ["ip dscp cs1 counter drop"])),
@@ -36,8 +79,9 @@ def element(tables, r):
         return []
     name = r.choice(names)
     hosts = HOSTS[6 if "ipv6_addr" in sets.get("hosts", [""])[0] else 4]
+    # For an element of ranges nothing that lies within another: Linux takes that one away for any key in it (docs/nft.md).
     made = dict(hosts=r.choice(hosts), nets=r.choice(hosts[:4]), ports=r.choice(["22", "53", "80", "443", "8080", "1000-2000", "40000-40010"]), counted=r.choice(hosts),
-                pairs="%s . %d" % (r.choice(hosts), r.choice([22, 53, 80, 443, 8080])), spans="%s . 53" % r.choice(hosts), marks="%d : 0x%x" % (r.choice([22, 53, 80, 443]), r.randint(1, 9)))[name]
+                pairs="%s . %d" % (r.choice(hosts), r.choice([22, 53, 80, 443, 8080])), spans="%s . 53" % hosts[4], marks="%d : 0x%x" % (r.choice([22, 53, 80, 443]), r.randint(1, 9)))[name]
     present = [part for line in sets[name] if line.startswith("elements") for part in re.findall(r"[^{},]+", line.split("=")[1])]
     present = [part.strip() for part in present if part.strip()]
     commands = ["add element %s %s { %s }\n" % (header, name, made), "delete element %s %s { %s }\n" % (header, name, made)]
@@ -49,7 +93,8 @@ def element(tables, r):
 
 def one_rule(tables, r):
     header, blocks = r.choice(tables)
-    chains = [head.split()[1] for head, lines in blocks if head.split()[0] == "chain" and len(lines) > 1]
+    # The set of a meter goes with its rule in nft 1.0.6, and stays in newer ones.
+    chains = [head.split()[1] for head, lines in blocks if head.split()[0] == "chain" and len(lines) > 1 and not any("meter " in line for line in lines)]
     if header.split()[0] not in ("ip", "ip6", "inet") or not chains:
         return []
     chain = r.choice(chains)

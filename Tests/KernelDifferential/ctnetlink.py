@@ -2,8 +2,8 @@
 import socket
 import struct
 
-NETLINK_NETFILTER, NFNL_SUBSYS_CTNETLINK, NFNL_SUBSYS_EXPECT, GET = 12, 1, 2, 1
-REQUEST_DUMP = 0x301
+NETLINK_NETFILTER, NFNL_SUBSYS_CTNETLINK, NFNL_SUBSYS_EXPECT, GET, DELETE = 12, 1, 2, 1, 2
+REQUEST_DUMP, REQUEST_ACK = 0x301, 5
 # Bits of IPS_* that both engines have: the rest (dying, offload, ...) is Linux's housekeeping.
 STATUS = 0x1 | 0x2 | 0x4 | 0x8 | 0x10 | 0x20 | 0x40 | 0x80 | 0x100 | 0x400 | 0x2000
 TCP_STATES = ["NONE", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT", "CLOSE", "SYN_SENT2"]
@@ -24,20 +24,60 @@ def number(value):
     return int.from_bytes(value or b"\0", "big")
 
 
+class Netlink:
+    """One socket for a process's life, opened in its network namespace: to close one costs milliseconds."""
+    opened = None
+
+    @classmethod
+    def ask(cls, kind, flags, attributes=b"", family=socket.AF_UNSPEC):
+        """The answers to a request: [(type, body)]; none if it is refused."""
+        if cls.opened is None:
+            cls.opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
+        cls.opened.send(struct.pack("=IHHIIBBH", 20 + len(attributes), kind, flags, 1, 0, family, 0, 0) + attributes)
+        answers = []
+        while True:
+            data, at = cls.opened.recv(1 << 18), 0
+            while at + 16 <= len(data):
+                length, kind = struct.unpack_from("=IH", data, at)
+                if kind in (2, 3):
+                    return answers
+                answers.append((kind, data[at + 16:at + length]))
+                at += length + 3 & ~3
+
+
+def attribute(kind, value, nested=False):
+    return struct.pack("=HH", 4 + len(value), kind | (0x8000 if nested else 0)) + value + b"\0" * (-len(value) % 4)
+
+
+def chosen(source, destination, protocol, sport, dport, zone=0):
+    """The source and the destination port that NAT gave the connection with this original tuple (addresses packed); None if there is none."""
+    six = len(source) == 16
+    addresses = attribute(3 if six else 1, source) + attribute(4 if six else 2, destination)
+    ports = attribute(1, bytes([protocol]))
+    if protocol in (1, 58):
+        first = 4 if protocol == 1 else 7
+        kind, code = dport >> 8, dport & 0xFF
+        ports += attribute(first, struct.pack("!H", sport)) + attribute(first + 1, bytes([kind])) + attribute(first + 2, bytes([code]))
+    else:
+        ports += attribute(2, struct.pack("!H", sport)) + attribute(3, struct.pack("!H", dport))
+    request = attribute(1, attribute(1, addresses, True) + attribute(2, ports, True), True) + (attribute(18, struct.pack("!H", zone)) if zone else b"")
+    for kind, body in Netlink.ask(NFNL_SUBSYS_CTNETLINK << 8 | GET, REQUEST_ACK, request, socket.AF_INET6 if six else socket.AF_INET):
+        proto = attributes(attributes(attributes(body[4:])[2]).get(2, b""))
+        if protocol in (1, 58):
+            return (number(proto.get(4 if protocol == 1 else 7)),) * 2
+        return number(proto.get(3)), number(proto.get(2))
+    return None
+
+
 def dump(subsystem):
-    """The attributes of every object, with its family."""
-    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
-    sock.send(struct.pack("=IHHIIBBH", 20, subsystem << 8 | GET, REQUEST_DUMP, 1, 0, socket.AF_UNSPEC, 0, 0))
-    objects = []
-    while True:
-        data, at = sock.recv(1 << 18), 0
-        while at + 16 <= len(data):
-            length, kind = struct.unpack_from("=IH", data, at)
-            if kind in (2, 3):
-                sock.close()
-                return objects
-            objects.append((data[at + 16], attributes(data[at + 20:at + length])))
-            at += length + 3 & ~3
+    """The attributes of every object."""
+    return [attributes(body[4:]) for _, body in Netlink.ask(subsystem << 8 | GET, REQUEST_DUMP)]
+
+
+def flush():
+    """Forgets every connection and expectation."""
+    for subsystem in (NFNL_SUBSYS_EXPECT, NFNL_SUBSYS_CTNETLINK):
+        Netlink.ask(subsystem << 8 | DELETE, REQUEST_ACK)
 
 
 def ends(data, mask=False):
@@ -58,7 +98,7 @@ def ends(data, mask=False):
 
 def connections():
     lines = []
-    for _, fields in dump(NFNL_SUBSYS_CTNETLINK):
+    for fields in dump(NFNL_SUBSYS_CTNETLINK):
         sides = []
         for tuple_, counters in ((1, 9), (2, 10)):
             text, protocol = ends(fields[tuple_])
@@ -79,7 +119,7 @@ def connections():
 
 def expectations():
     lines = []
-    for _, fields in dump(NFNL_SUBSYS_EXPECT):
+    for fields in dump(NFNL_SUBSYS_EXPECT):
         expected, protocol = ends(fields[2])
         mask, _ = ends(fields[3])
         master, _ = ends(fields[1])

@@ -2,9 +2,11 @@
 
 A dialogue is a list of steps, each plain data (so that it can be shrunk): who sends what on which conversation. `Speaker`
 makes the frames, one per engine, from what that engine let through."""
+import random
 import struct
 
 import frames as f
+import helpers
 from frames import ACK, FIN, PSH, RST, SYN
 
 CLIENTS = [("A2", 4, "10.0.1.2"), ("A3", 4, "10.0.1.3"), ("A2", 6, "fd00:1::2"), ("A3", 6, "fd00:1::3"), ("B2", 4, "10.0.2.2"), ("B3", 6, "fd00:2::3")]
@@ -17,16 +19,33 @@ SCRIPTS = {
     "icmp": ["data", "rdata", "data", "rdata", "data"],
     "udplite": ["data", "rdata", "data", "data", "rdata"],
     "gre": ["data", "rdata", "data", "rdata"],
+    "ftp": helpers.FTP, "tftp": helpers.TFTP,
     "sctp": ["syn", "synack", "echo", "cookie", "data", "rdata", "data", "sack", "fin", "rfin", "complete"],
 }
-ODD = ["bad", "late", "rst", "rrst", "syn", "error", "rerror", "ttl1", "fragments", "again", "tos", "long", "mss", "synack", "null", "options", "extension", "urg", "toobig", "vlan", "zerosum", "short", "fin", "atomic"]
+# Other ways that TCP connections go, by turns.
+TCP_SCRIPTS = [
+    ["syn", "resyn", "synack", "resyn", "synack2", "ack", "data", "rdata", "fin", "rfin", "ack"],
+    ["syn", "simsyn", "csynack", "synack2", "ack", "data", "rdata", "data", "fin", "rfin", "ack"],
+    ["simsyn", "syn", "synack2", "csynack", "ack", "rack", "data", "rdata"],
+    ["syn", "synack", "ack", "data", "rdata", "fin", "rack", "rdata", "rfin", "ack", "reopen", "synack", "ack", "data", "rdata", "fin", "rfin", "ack"],
+    ["syn", "synack", "ack", "data", "rfin", "ack", "data", "fin", "rack", "reopen", "resyn", "synack", "ack", "rdata", "data"],
+    ["syn", "rbadack", "rst", "resyn", "synack", "ack", "data", "reopen", "rack", "rst", "resyn", "synack", "ack"],
+    ["syn", "rrstack", "syn", "resyn", "synack", "ack", "data", "rstodd", "rdata", "rrstodd", "data", "rrst", "reopen", "synack", "ack"],
+    ["syn", "synack", "ack", "zerowin", "rack", "data", "keepalive", "rack", "keepalive", "ahead", "rsack", "data", "rack", "rdata"],
+    ["syn", "synack", "ack", "data", "fin", "rfin", "ack", "rack", "fin", "rfin", "resyn", "synack", "rst"],
+    ["data", "rdata", "data", "rack", "rdata", "ack", "fin", "rfin", "ack"],
+]
+ODD_TCP = ["resyn", "simsyn", "csynack", "synack2", "reopen", "rbadack", "rstodd", "rrstodd", "rrstack", "zerowin", "keepalive", "ahead", "rsack", "rack"]
+FROM_SERVER = ("synack", "rdata", "rfin", "rrst", "rerror", "cookie", "complete", "simsyn", "synack2", "rack", "rbadack", "rrstodd", "rrstack", "rsack") + helpers.BY_SERVER
+ODD = ["bad", "late", "rst", "rrst", "syn", "error", "rerror", "ttl1", "fragments", "again", "tos", "long", "mss", "synack", "null", "options", "extension", "urg", "toobig", "vlan", "zerosum", "short", "fin", "atomic", "odderror", "odderror", "pieces", "pieces", "pieces"]
 
 
 class Dialogues:
     def __init__(self, random):
         self.random = random
 
-    def generate(self, often=False):
+    def generate(self, often=False, helped=False):
+        """`often`: long, mostly what the cache may forward; `helped`: with FTP and TFTP."""
         r = self.random
         talks = []
         for number in range(r.randint(2, 5)):
@@ -36,10 +55,20 @@ class Dialogues:
             if often and r.random() < 0.8:
                 servers = [address for address in servers if address not in ROUTER]
             server = r.choice(servers)
+            if talks and not often and r.random() < 0.25:
+                # Two clients that want the same port of the same server, and one of them twice.
+                other = r.choice(talks)
+                mac, version, address = r.choice([c for c in CLIENTS if c[0][0] == other["mac"][0] and c[1] == other["v"]])
+                talks.append(dict(other, mac=mac, client=address, dport=r.choice([other["dport"], other["dport"], 443])))
+                continue
             talks.append(dict(mac=mac, v=version, client=address, server=server, proto=proto, sport=1000 + number if r.random() < 0.7 else 40000 + number, dport=r.choice([22, 53, 80, 80, 443, 8080, 2000])))
+        if helped:
+            talks = [helpers.talk(r, talk) if number == 0 or r.random() < 0.4 else talk for number, talk in enumerate(talks)]
         queues = []
         for number, talk in enumerate(talks):
             script = list(SCRIPTS[talk["proto"]])
+            if talk["proto"] == "tcp" and not often and r.random() < 0.4:
+                script = list(r.choice(TCP_SCRIPTS))
             if often:
                 at = 4 if talk["proto"] == "tcp" else 2
                 # Mostly what an established connection carries, so that most frames can meet the cache.
@@ -48,6 +77,11 @@ class Dialogues:
                     script.insert(r.randint(at, len(script) - (3 if talk["proto"] == "tcp" else 0)), r.choice(kinds))
             # A forwarder learns no path MTUs for what it sends itself (docs/nft.md).
             odd = [kind for kind in ODD if kind != "toobig" or talk["server"] not in ROUTER]
+            if often:
+                # Each is a dozen frames that no cache forwards.
+                odd = [kind for kind in odd if kind != "pieces"]
+            elif talk["proto"] == "tcp":
+                odd = odd + ODD_TCP
             for _ in range(r.choice([0, 0, 1, 2, 3])):
                 script.insert(r.randint(0, len(script)), r.choice(odd))
             queues.append([dict(talk=number, do=step, n=r.randint(0, 1 << 30)) for step in script])
@@ -61,14 +95,23 @@ class Speaker:
     """Both ends of every conversation, as they stand against one engine."""
 
     def __init__(self, talks):
-        self.state = [dict(t, cseq=1000 + 100 * i, sseq=5000 + 100 * i, seen=None, last=None, back=None) for i, t in enumerate(talks)]
+        self.state = [dict(t, cseq=1000 + 100 * i, sseq=5000 + 100 * i, cisn=1000 + 100 * i, sisn=5000 + 100 * i, seen=None, last=None, back=None) for i, t in enumerate(talks)]
 
     def arrived(self, number, out):
         """What came out after a step: the server of the conversation learns whom it speaks with."""
-        s = self.state[number]
+        s, do = self.state[number], self.doing
         for port, data in out:
             p = f.Parsed(data)
             if not p.ok:
+                continue
+            if do in helpers.DATA:
+                if helpers.DATA[do] and port != s["data_port"] and p.protocol == 6:
+                    s["data_seen"] = (port, p)
+                continue
+            if s["proto"] == "ftp":
+                helpers.hear(s, do, p)
+            if do == "tdata" and p.protocol == 17:
+                s["peer"] = (p.source, p.sport)
                 continue
             if p.protocol in (6, 17, 47, 132, 136) and len(p.body) >= 8 or p.protocol in (1, 58) and p.body[0] in (8, 128, 0, 129):
                 mine = 0 if s["mac"][0] == "A" else 1
@@ -79,12 +122,18 @@ class Speaker:
     def frames(self, step):
         """The frames of a step: [(port, bytes)]."""
         s, do, n = self.state[step["talk"]], step["do"], step["n"]
+        self.doing = do
         v6 = s["v"] == 6
-        from_server = do in ("synack", "rdata", "rfin", "rrst", "rerror", "cookie", "complete")
+        from_server = do in FROM_SERVER
         self.sent_by_client = not from_server
-        kinds = {"tcp": 6, "udp": 17, "icmp": 58 if v6 else 1, "sctp": 132, "udplite": 136, "gre": 47}
+        kinds = {"tcp": 6, "udp": 17, "icmp": 58 if v6 else 1, "sctp": 132, "udplite": 136, "gre": 47, "ftp": 6, "tftp": 17}
         protocol = kinds[s["proto"]]
         payload = bytes((n + i) & 0xFF for i in range((n >> 4) % 60 + 1))
+        if do in helpers.DATA:
+            return helpers.data(s, do, n, payload)
+        if do in ("rrq", "tdata", "tack"):
+            return helpers.tftp(s, do, n, payload)
+        payload = helpers.words(s, do) or payload
         if do == "long":
             payload = payload * 40
             payload = payload[:1380]
@@ -114,7 +163,7 @@ class Speaker:
         if do == "atomic" and v6:
             # A fragment header of a datagram in one piece (RFC 6946).
             ip["extensions"] = [(44, b"\0\0\0\0\0\0\1")]
-        if do in ("error", "rerror", "toobig"):
+        if do in ("error", "rerror", "toobig", "odderror"):
             return self.error(s, do, n, v6)
         if do == "again":
             return [s["last"]] if s["last"] else []
@@ -130,6 +179,8 @@ class Speaker:
             if n & 2:
                 parts.reverse()
             return [(port, f.frame(mac, router, part)) for part in parts]
+        if do == "pieces":
+            return [(port, f.frame(mac, router, part)) for part in self.pieces(source, destination, protocol, body + payload * 20, n, ip)]
         frame = f.frame(mac, router, data, tags=(5,) if do == "vlan" else ())
         if len(frame) < 60 and n & 64:
             frame += b"\0" * (60 - len(frame))
@@ -154,6 +205,9 @@ class Speaker:
         mine, theirs = ("sseq", "cseq") if from_server else ("cseq", "sseq")
         seq, ack = s[mine], s[theirs]
         mss = b"\x02\x04" + struct.pack("!H", 1460) + (b"\x01\x03\x03\x02" if n & 16 else b"") + (b"\x04\x02" if n & 32 else b"")
+        odd = self.odd_tcp(s, do, n, sport, dport, seq, ack, payload, mss)
+        if odd:
+            return odd
         if do in ("syn", "mss"):
             if do == "syn" and not s.get("open"):
                 s["open"] = True
@@ -177,6 +231,60 @@ class Speaker:
             s[mine] += len(payload)
         return f.tcp(sport, dport, ACK | (32 if do == "urg" else PSH if n & 1 else 0), seq, ack, payload)
 
+    def odd_tcp(self, s, do, n, sport, dport, seq, ack, payload, mss):
+        """Segments of connections that open, close or go on in other ways; None for any other step."""
+        if do == "resyn":
+            return f.tcp(sport, dport, SYN, s["cisn"], 0, options=mss)
+        if do == "simsyn":
+            s["sseq"] = s["sisn"] + 1
+            return f.tcp(sport, dport, SYN, s["sisn"], 0, options=mss)
+        if do == "csynack":
+            return f.tcp(sport, dport, SYN | ACK, s["cisn"], ack, options=mss)
+        if do == "synack2":
+            s["sseq"] = s["sisn"] + 1
+            return f.tcp(sport, dport, SYN | ACK, s["sisn"], ack, options=mss)
+        if do == "reopen":
+            # A new connection with the old one's ports: further on, behind, or right where the old one ended.
+            s["cisn"] = (s["cseq"] + [70000, 1000000, -500, 0][n % 4]) & 0xFFFFFFFF
+            s["cseq"], s["sisn"] = s["cisn"] + 1, s["sseq"] + 90000
+            s["sseq"] = s["sisn"]
+            return f.tcp(sport, dport, SYN, s["cisn"], 0, options=mss)
+        if do == "rack":
+            return f.tcp(sport, dport, ACK, seq, ack)
+        if do == "rbadack":
+            return f.tcp(sport, dport, ACK, seq, ack + [500, -500, 100000][n % 3])
+        if do == "rrstack":
+            return f.tcp(sport, dport, RST | ACK, 0, ack)
+        if do in ("rstodd", "rrstodd"):
+            return f.tcp(sport, dport, RST | (ACK if n & 16 else 0), seq + [1, 100, 8192, 70000, -1, -100000][n % 6], ack + [0, 0, 100, -100][n // 32 % 4], window=[0, 8192][n // 8 % 2])
+        if do == "zerowin":
+            return f.tcp(sport, dport, ACK, seq, ack, window=0)
+        if do == "keepalive":
+            return f.tcp(sport, dport, ACK, seq - 1, ack, b"\0" * (n & 1))
+        if do == "ahead":
+            return f.tcp(sport, dport, ACK | PSH, seq + 100, ack, payload)
+        if do == "rsack":
+            left = s["cseq"] + 100
+            return f.tcp(sport, dport, ACK, seq, ack, options=b"\1\1\5\x0a" + struct.pack("!II", left & 0xFFFFFFFF, left + 20 & 0xFFFFFFFF))
+        return None
+
+    def pieces(self, source, destination, protocol, body, n, ip):
+        """Fragments in any order, some twice, some missing, some that overlap others."""
+        r = random.Random(n)
+        if protocol == 17:
+            body = body[:4] + struct.pack("!H", len(body)) + body[6:]
+        whole = f.packet(source, destination, protocol, body, **dict(ip, dont=False))
+        cut = f.fragments6 if ":" in source else f.fragments
+        parts = cut(whole, r.choice([8, 64, 200, 400, 600]), n & 0xFFFF | 1)[:12]
+        r.shuffle(parts)
+        for _ in range(r.choice([0, 0, 1, 2])):
+            parts.insert(r.randint(0, len(parts)), r.choice(parts))
+        if r.random() < 0.3:
+            parts.remove(r.choice(parts))
+        if r.random() < 0.3:
+            parts.insert(r.randint(0, len(parts)), r.choice(cut(whole, r.choice([16, 104, 248]), n & 0xFFFF | 1)))
+        return parts
+
     def sctp(self, s, do, n, from_server, sport, dport, payload):
         """An association as RFC 9260 opens and closes it; what TCP's steps are called stands for what is like it."""
         here, there = 0x1000 + s["sport"], 0x2000 + s["sport"]
@@ -197,12 +305,20 @@ class Speaker:
         if v6:
             # The flow label of what the router itself sent is random.
             quoted = bytes([quoted[0], quoted[1] & 0xF0, 0, 0]) + quoted[4:]
-            kind, code, rest = [(1, 4, 0), (3, 0, 0), (2, 0, 1300)][2 if do == "toobig" else n % 2]
+            kinds = [(1, n // 8 % 7, 0), (3, n // 8 % 2, 0), (4, n // 8 % 3, 40)]
+            kind, code, rest = (2, 0, 1300) if do == "toobig" else kinds[n % 3]
         else:
-            kind, code, rest = [(3, 3, 0), (11, 0, 0), (3, 1, 0), (3, 4, 1300)][3 if do == "toobig" else n % 3]
+            # A redirect would teach the router itself a route.
+            kinds = [(3, n // 8 % 16, 0), (11, n // 8 % 2, 0), (3, 1, 0), (12, 0, 20 << 24), (4, 0, 0), (3, 3, 0) if p.source in ROUTER else (5, 1, 0x0A000203)]
+            kind, code, rest = (3, 4, 1300) if do == "toobig" else kinds[n % 6]
+        if do == "odderror":
+            # Errors that quote too little, or what never was.
+            at = 40 if v6 else 20
+            quoted = [quoted[:at + n % 8], quoted[:at] + b"\x7f\x7f" + quoted[at + 2:], quoted[:at - 12] + quoted[at:], quoted[:at + 9] + b"\x55" + quoted[at + 10:],
+                      quoted[:at + 8], bytes([quoted[0] + 1]) + quoted[1:]][n // 64 % 6]
         source = p.destination
-        if kind == 3 and code == 4 and p.source in ROUTER:
-            code = 3
+        if not v6 and kind == 3 and code == 4 and do != "toobig" or p.source in ROUTER and kind == (2 if v6 else 3) and code == (0 if v6 else 4):
+            kind, code, rest = (1, 4, 0) if v6 else (3, 3, 0)
         if n & 32 and port == 1:
             source = "2001:db8:ffff::1" if v6 else "198.51.100.1"
         body = f.icmp(kind, code, rest, quoted)

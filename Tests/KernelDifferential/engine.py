@@ -33,9 +33,10 @@ class Needletail:
     def load(self, text, seed=1):
         return "\n".join(self.ask("ruleset %d %s %d %s" % (self.caches, self.mutation, seed, text.encode().hex())))
 
-    def send(self, data, port, advance):
+    def send(self, data, port, advance, ports=None):
+        """`ports`: the source and the destination port that NAT is to choose where it may choose."""
         out = []
-        for line in self.ask("frame %d %d %s" % (port, advance, data.hex())):
+        for line in self.ask("frame %d %d %s%s" % (port, advance, data.hex(), " %d %d" % ports if ports else "")):
             words = line.split(" ")
             if words[0] == "out":
                 out.append((int(words[1]), bytes.fromhex(words[2])))

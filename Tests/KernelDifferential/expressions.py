@@ -73,10 +73,12 @@ def statements(r, l3, hosts, family, hook):
         "meter m%d { %s saddr . tcp dport counter }" % (r.fresh(), r.ip), "meter m%d { %s daddr limit rate over 1/day burst 2 packets }" % (r.fresh(), r.ip),
         "tcp window set 100", "reset tcp option %s" % pick("sack-perm", "window", "maxseg"), "tcp urgptr set 3", "@th,0,16 set 1005" if hook != "input" else "counter",
         "add @brief { %s saddr }" % r.ip, "update @brief { %s daddr timeout 1s }" % r.ip, "add @brief { %s saddr timeout 2s counter }" % r.ip, "update @pairtime { %s saddr . %s daddr timeout 1m }" % (r.ip, r.ip),
+        "delete @timed { %s saddr . tcp dport }" % r.ip, "delete @pairtime { %s daddr . %s saddr }" % (r.ip, r.ip), "delete @brief { %s daddr }" % r.ip,
+        "add @spent { %s %s quota over %d bytes }" % (r.ip, pick("saddr", "daddr"), r.portion),
         "limit rate 1/second burst %d packets" % pick(1, 2), "limit rate over 1/second burst 1 packets",
     ]
     if l3 == "ip":
-        result += ["ip id set 7", "ip ttl set ip ttl map { 63 : 40, 64 : 41 }", "ip saddr set %s" % pick("10.0.1.3", "192.0.2.77"), "ip daddr set %s" % pick("10.0.2.2", "10.0.2.3")]
+        result += ["ip id set 7", "ip ttl set 41", "ip saddr set %s" % pick("10.0.1.3", "192.0.2.77"), "ip daddr set %s" % pick("10.0.2.2", "10.0.2.3")]
     else:
         result += ["ip6 flowlabel set 5", "ip6 saddr set fd00:1::3", "ip6 daddr set fd00:2::3"]
     if r.chance(30):
@@ -91,13 +93,15 @@ def statements(r, l3, hosts, family, hook):
 
 def blocks(r):
     """What the statements name."""
+    protocol, policy = r.pick(("tcp", "established: 100"), ("tcp", "established: 2, syn_sent: 1, syn_recv: 2"), ("udp", "unreplied: 20"), ("udp", "unreplied: 1, replied: 2"))
     return [
         ["set lims", ["type %s" % r.address, "flags dynamic", "size 64"]], ["set tallies", ["type %s" % r.address, "flags dynamic", "size %d" % r.pick(2, 64)]],
         ["map dmap", ["type %s : mark" % r.address, "flags dynamic,timeout", "size 64"]], 
         ["set brief", ["type %s" % r.address, "flags dynamic,timeout", "timeout %s" % r.pick("1s", "2s", "1m"), "size 64"]], ["set pairtime", ["type %s . %s" % (r.address, r.address), "flags dynamic,timeout", "size 64"]],
+        ["set spent", ["type %s" % r.address, "flags dynamic", "size %d" % r.pick(2, 64)]],
         ["limit lim", ["rate 1/day burst %d packets" % r.pick(1, 3)]],
     ] + ([] if r.family == "netdev" else [
-        ["ct timeout tmo", ["protocol %s" % r.pick("tcp", "udp"), "l3proto %s" % r.ip] + r.pick([], ["policy = { %s }" % r.pick("established: 100", "unreplied: 20")])],
+        ["ct timeout tmo", ["protocol %s" % protocol, "l3proto %s" % r.ip] + r.pick([], ["policy = { %s }" % policy])],
         ["set crowd", ["type %s" % r.address, "flags dynamic", "size 64"]],
         ["map routes", ["type %s . inet_service : verdict" % r.address, "flags interval", "elements = { %s }" % r.vmap_elements()]],
     ])

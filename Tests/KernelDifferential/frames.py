@@ -170,16 +170,24 @@ class Parsed:
 OWN6 = (address("fd00:1::1"), address("fd00:2::1"))
 
 
-def mask(data):
-    """Zeroes what Linux chooses at random in packets that the router makes itself."""
+def identification(data):
+    """The IPv4 identification of a frame."""
+    at = 14
+    while data[at - 2:at] in (b"\x81\0", b"\x88\xa8"):
+        at += 4
+    return bytes(data[at + 4:at + 6]) if data[at - 2:at] == b"\x08\0" else b""
+
+
+def mask(data, known=()):
+    """Zeroes what Linux chooses at random in packets that the router makes itself; `known`: the IPv4 identifications of what came in."""
     b = bytearray(data)
     if len(b) < 38 or b[12] == 0x86 and len(b) < 62:
         return bytes(b)
     if b[12:14] == b"\x08\0":
         own = bytes(b[26:30]) in (b"\x0a\0\1\1", b"\x0a\0\2\1")
-        if b[23] == 1 and len(b) > 34 and (b[34] in (3, 4, 5, 11, 12) or own or b[22] == 64):
-            # A rule may have changed the error's traffic class; its hop count is still that of its first hop.
-            if own or b[15] & 0xC0 == 0xC0 or b[22] == 64:
+        if b[23] == 1 and len(b) > 34:
+            # Rules may have changed the traffic class, the hop count and the source.
+            if own or bytes(b[18:20]) not in known:
                 b[18:20] = b[24:26] = b"\0\0"
     elif b[12:14] == b"\x86\xdd":
         own = bytes(b[22:38]) in OWN6
@@ -200,30 +208,47 @@ def is_noise(data):
     return following == 58 and len(data) > at and data[at] in (130, 131, 132, 133, 134, 135, 136, 143)
 
 
-def has_random_port(sent, left, right):
-    """Whether two outputs differ only by source or destination ports that both engines chose anew, neither a well-known one."""
-    if len(left) != len(right) or len(sent) != 1:
-        return False
-    before = Parsed(sent[0][1])
-    for (port, a), (other, b) in zip(left, right):
-        p, q = Parsed(a), Parsed(b)
-        if port != other or a[:12] != b[:12] or not (before.ok and p.ok and q.ok) or p.protocol not in (6, 17, 132, 136, 1, 58) or p.protocol != before.protocol:
-            return False
-        if p.protocol in (1, 58):
-            here, there, old = (struct.unpack("!H", x.body[4:6])[0] for x in (p, q, before))
-            if here == old or there == old or p.body[6:] != q.body[6:]:
-                return False
-            continue
-        if (p.sport, p.dport) == (q.sport, q.dport):
-            return False
-        for here, there, old in ((p.sport, q.sport, before.sport), (p.dport, q.dport, before.dport)):
-            if here != there and (here == old or there == old):
-                return False
-        if p.protocol == 132:
-            if p.body[4:8] + p.body[12:] != q.body[4:8] + q.body[12:]:
-                return False
-            continue
-        at = CHECKSUM_AT[p.protocol]
-        if p.body[4:at] + p.body[at + 2:] != q.body[4:at] + q.body[at + 2:] or (p.source, p.destination) != (q.source, q.destination):
-            return False
-    return bool(left)
+def ports(sent, out):
+    """The source and destination port that NAT chose if it had a choice: of what came out for the frame `sent`, of the same protocol and
+    otherwise new, or of what an ICMP error that came out quotes."""
+    before, chosen = ends(sent), None
+    for _, data in out:
+        after = ends(data)
+        if after and before and after[0] != before[0] and after[0] in (1, 58):
+            after = ends(data, quoted=True)
+        if after and before and after[0] == before[0] and (chosen is None or after != before):
+            chosen = after[3:]
+    return chosen
+
+
+def ends(data, quoted=False):
+    """(protocol, source, destination, source port, destination port) of a frame, fragments but the later ones included, or of what the ICMP
+    error in it quotes; an ICMP identifier stands for both ports."""
+    at, kind = 14, data[12:14]
+    while kind in (b"\x81\0", b"\x88\xa8"):
+        kind, at = data[at + 2:at + 4], at + 4
+    if kind not in (b"\x08\0", b"\x86\xdd"):
+        return None
+    ip = transport(data, at)
+    if ip and quoted:
+        ip = transport(data, ip[3] + 8)
+    if not ip or len(data) < ip[3] + 8:
+        return None
+    protocol, source, destination, at = ip
+    if protocol in (1, 58):
+        return (protocol, source, destination) + struct.unpack("!H", data[at + 4:at + 6]) * 2
+    return (protocol, source, destination) + struct.unpack("!HH", data[at:at + 4])
+
+
+def transport(data, at):
+    """(protocol, source, destination, offset of the transport header) of the IP packet at `at`; None if it has none."""
+    if len(data) < at + 20:
+        return None
+    if data[at] >> 4 == 4:
+        return None if struct.unpack("!H", data[at + 6:at + 8])[0] & 0x1FFF else (data[at + 9], data[at + 12:at + 16], data[at + 16:at + 20], at + (data[at] & 15) * 4)
+    if len(data) < at + 40:
+        return None
+    protocol, source, destination, at = data[at + 6], data[at + 8:at + 24], data[at + 24:at + 40], at + 40
+    while protocol in (0, 43, 44, 60) and len(data) > at + 8:
+        protocol, at = data[at], at + (8 if protocol == 44 else 8 + data[at + 1] * 8)
+    return protocol, source, destination, at

@@ -1,4 +1,11 @@
-"""Tables of the families below IP: netdev chains at both ends of a port, and arp chains."""
+"""Tables of the families below IP: netdev chains at both ends of a port, arp chains, and bridge chains, which see nothing: no port belongs to
+a bridge."""
+
+
+def bridge(r):
+    lines = ["ether saddr 02:00:00:00:0a:02 counter", "ip daddr 10.0.2.2 counter drop", "counter accept", "meta ibrname \"br0\" counter", "udp dport 53 counter drop", "vlan id 5 counter"]
+    hook, priority = r.pick(("prerouting", "dstnat"), ("forward", "filter"), ("postrouting", "srcnat"))
+    return ["bridge b", [["chain b0", ["type filter hook %s priority %s; policy drop;" % (hook, priority)] + r.random.sample(lines, 3)]]]
 
 
 def netdev(r):

@@ -1,7 +1,7 @@
 """Chains of type nat: every form of binding whose outcome Linux does not choose at random.
 
-Where Linux does (a port of a range, or a free one because the client's is taken), the run goes on only as far as both engines
-can be compared (frames.has_random_port). A range of as many ports as are free is not left to chance."""
+Where Linux does (a port of a range, or a free one because the client's is taken), the harness tells Needletail which one it was
+(frames.ports), and Needletail takes it if it lies in its range and is free."""
 
 
 def chain(r, hook, priority):
@@ -41,6 +41,8 @@ def source(r, l3, family):
         "%s masquerade to :%s" % (r.pick("tcp dport 1-65535", "udp sport 1-65535"), pick("1000-1001", "1000-1004", "5000")),
         "oifname \"r1\" snat%s to numgen inc mod 2 map { 0 : %s, 1 : %s }" % (family, own, other),
         "oifname \"r1\" snat%s to jhash %s saddr mod 2 seed 0x5 map { 0 : %s, 1 : %s }" % (family, l3, own, other),
+        "oifname \"r1\" masquerade %s" % pick("random", "fully-random", "random,persistent"), "oifname \"r1\" snat%s to %s %s" % (family, own, pick("random", "fully-random")),
+        "%s snat%s to %s:%s random" % (r.pick("tcp dport 1-65535", "udp sport 1-65535"), family, port(pick(own, other)), pick("1000-1001", "2000-2100")),
         "snat%s to %s saddr . tcp dport map { %s . 80 : %s, %s . 0-1023 : %s }" % (family, l3, client, other, inner, own),
         "snat%s to %s saddr map { %s : %s }" % (family, l3, inner, other))
 
@@ -64,5 +66,6 @@ def destination(r, l3, family):
         "meta l4proto %s dnat%s to jhash %s saddr . %s daddr mod 2 seed 0x9 map { 0 : %s, 1 : %s }" % (pick("tcp", "udp"), family, l3, l3, two[0], two[1]),
         "dnat%s to %s daddr . tcp dport map { %s . 80-443 : %s, %s . 8080 : %s }" % (family, l3, net, target, public, two[0]),
         "dnat%s to %s daddr . th dport map { %s . 80 : %s . 8080, %s . 53 : %s . 53 }" % (family, l3, own, target, public, two[1]),
-        "%s dnat%s to %s:%s" % (service, family, with_port, pick("80-80", "2000-2000")), "dnat%s prefix to %s daddr map { %s : %s }" % (
+        "%s dnat%s to %s:%s" % (service, family, with_port, pick("80-80", "2000-2000", "2000-2001")), "%s dnat%s to %s:2000-2010 %s" % (service, family, with_port, pick("random", "persistent")),
+        "%s redirect to :%s" % (service, pick("2000-2003", "2000-2003 random")), "dnat%s prefix to %s daddr map { %s : %s }" % (
             family, l3, host("192.0.2.4/30", "2001:db8::4/126"), host("10.0.2.0/30", "fd00:2::/126")))

@@ -40,6 +40,8 @@ class Rulesets:
             tables.append(links.netdev(self))
         if self.chance(5) and not self.cached:
             tables.append(links.arp(self))
+        if self.chance(3) and not self.cached:
+            tables.append(links.bridge(self))
         return tables
 
     @staticmethod
@@ -81,7 +83,7 @@ class Rulesets:
         net = "10.0.%d.0/24" % self.pick(1, 2) if self.v4 else "fd00:%d::/64" % self.pick(1, 2)
         self.seen_size = self.pick(1, 2, 64)
         # One form for the elements of a set: Linux gives each element the statement of the rule that added it (docs/nft.md).
-        self.burst = self.pick(1, 3)
+        self.burst, self.portion = self.pick(1, 3), self.pick(100, 300)
         self.crowd = "ct count %s%d" % (self.pick("", "over "), self.pick(1, 2))
         blocks = [
             ["set hosts", ["type %s" % address, "elements = { %s }" % some(hosts)]],
@@ -139,9 +141,7 @@ class Rulesets:
         text = re.sub(r"\{ tcp, udp \}|vmap \{[^}]*\}", lambda m: "" if m.group(0).startswith("{") else "vmap", text)
         l4 = set(re.findall(r"(?<![-\w])(tcp|udp|icmp|icmpv6|ipv6-icmp|sctp|dccp|udplite|ah|esp)(?![-\w])", text))
         l4 = {"icmpv6" if name == "ipv6-icmp" else name for name in l4}
-        l3 = set(re.findall(r"(?<![-\w])(ip6?|ipv[46])(?=[ ,}]|$)", text))
-        if re.search(r"icmpx|meta nfproto \{|protocol \{ ip, ip6", text):
-            l3 = set()
+        l3 = set(re.findall(r"(?<![-\w])(ip6?|ipv[46])(?=[ ,}]|$)", re.sub(r"nfproto \{[^}]*\}|protocol \{ ip, ip6 \}", "", text)))
         l3 = {"ip6" if "6" in name else "ip" for name in l3}
         if "icmp" in l4:
             l3.add("ip")

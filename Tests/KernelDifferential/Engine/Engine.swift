@@ -87,9 +87,10 @@ public final class Engine {
         cacheMemory.deallocate()
     }
 
-    /// One frame in, `advance` nanoseconds after the last; everything that comes out.
-    func send(_ frame: [UInt8], port: Int, advance: UInt64) -> [SentFrame] {
+    /// One frame in, `advance` nanoseconds after the last; everything that comes out. `ports`: what NAT is to choose where it may choose.
+    func send(_ frame: [UInt8], port: Int, advance: UInt64, ports: (source: UInt16, destination: UInt16)?) -> [SentFrame] {
         now += advance
+        if let ports { path.pointee.tracker.pointee.wantPorts(ports) }
         return front.pass(now: now) + front.send(frame, port: port, now: now)
     }
 
@@ -132,13 +133,14 @@ public final class Engine {
         var line = NFTCommandLine(arguments: arguments)
         line.standardInput = input
         line.options.interfaces = ["lo"] + Self.interfaces.map(\.name)
-        var changed = compiled.currentValue(now: now)
+        let snapshot = compiled.snapshot(now: now)
+        var changed = compiled.value(of: snapshot)
         let result = line.run(on: &changed)
         if !result.changes.isEmpty || result.altersState {
             let next = CompiledRuleset(changed, interfaces: Self.interfaces, seed: 1, now: now)
             path.pointee.invalidateFlows()
             front.settle(now: now)
-            StateTransfer(to: next, from: compiled).run(now: now)
+            StateTransfer(to: next, from: compiled).run(now: now, since: snapshot)
             compiled = next
             path.pointee.adopt(next)
         }

@@ -1,7 +1,8 @@
 // Speaks frames over pipes, for run.py: one command a line, answers end with a line ".".
 //
 //     ruleset CACHE MUTATION SEED HEX   a new engine; the ruleset's text in hex; answers what nft would say
-//     frame PORT NANOSECONDS HEX        "out PORT HEX" for each frame that comes out, "end DISPOSITION"
+//     frame PORT NANOSECONDS HEX        "out PORT HEX" for each frame that comes out, "end DISPOSITION"; behind HEX may stand the source
+//                                       and the destination port that NAT is to choose where it may choose
 //     nft HEX                           changes the ruleset by these commands
 //     change WHAT PORT VALUE            changes routing: mtu BYTES, [no-]address PREFIX, [no-]route PREFIX,GATEWAY, [no-]neighbour ADDRESS,MAC
 //     list                              what `nft -a list ruleset` prints
@@ -37,7 +38,9 @@ public func serve(front make: (EngineParts) throws -> any Front) throws {
                 print(loaded.diagnostics.map { "stdin:\($0.location.line): \($0.message)" }.joined(separator: "\n"))
             }
         case "frame":
-            for (port, frame) in engine?.send(bytes(words[3]), port: Int(words[1]) ?? 0, advance: UInt64(words[2]) ?? 0) ?? [] { print("out \(port) \(hex(frame))") }
+            var ports: (source: UInt16, destination: UInt16)?
+            if words.count > 5, let source = UInt16(words[4]), let destination = UInt16(words[5]) { ports = (source, destination) }
+            for (port, frame) in engine?.send(bytes(words[3]), port: Int(words[1]) ?? 0, advance: UInt64(words[2]) ?? 0, ports: ports) ?? [] { print("out \(port) \(hex(frame))") }
             print("end \(engine?.front.disposition ?? "")")
         case "nft": print(engine?.nft(["-f", "-"], input: text(words[1])) ?? "")
         case "change": print(engine?.change(Array(words.dropFirst())) ?? "")
