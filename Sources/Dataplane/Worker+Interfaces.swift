@@ -10,14 +10,14 @@ import Wire
 extension Worker {
     /// A frame that came in by a port, 14 bytes at least of it in one piece.
     @inline(never)
-    func countArrival(_ packet: Mbuf, port: PortIndex) {
+    mutating func countArrival(_ packet: Mbuf, port: PortIndex) {
         let number = tagged.interface(packet.data, length: packet.length, port: port, arrives: true)
         if number >= 0 { statistics.addReceived(port: number, packets: 1, bytes: packet.totalLength) }
     }
 
     /// A frame that is about to be queued for a port.
     @inline(never)
-    func countDeparture(_ frame: UnsafeMutableRawPointer, length: Int, bytes: Int, port: PortIndex) {
+    mutating func countDeparture(_ frame: UnsafeMutableRawPointer, length: Int, bytes: Int, port: PortIndex) {
         let number = tagged.interface(frame, length: length, port: port, arrives: false)
         if number >= 0 { statistics.addTransmitted(port: number, packets: 1, bytes: bytes) }
     }
