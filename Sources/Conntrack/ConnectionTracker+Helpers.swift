@@ -139,7 +139,11 @@ extension ConnectionTracker {
         connection.pointee.master = expectation.master
         connection.pointee.masterHelper = pool[Int(expectation.master)].helper
         connection.pointee.mark = pool[Int(expectation.master)].mark
-        if expectation.isPermanent, let helper = ConnectionHelper(rawValue: pool[Int(expectation.master)].helper) { assignHelper(index, helper) }
+        if expectation.isPermanent, let helper = ConnectionHelper(rawValue: pool[Int(expectation.master)].helper) {
+            assignHelper(index, helper)
+            // No rule has given it: Linux marks those alone (IPS_HELPER).
+            connection.pointee.status.remove(.helper)
+        }
         let known = pool[Int(expectation.master)].tuple(expectation.direction.opposite)
         switch expectation.translation {
         case .none:

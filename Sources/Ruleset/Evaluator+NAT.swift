@@ -3,7 +3,9 @@
 extension Evaluator {
     /// Ports may be translated only where the rule has tested the transport protocol.
     private func needTransport(_ place: SourceRange, of statement: SourceRange) throws {
-        if (context.transport != nil) == context.severalTransports {
+        // Behind a set of protocols nft does not take a field's word for one of them.
+        let isOpen = context.severalTransports && context.isTransportImplied
+        if isOpen || context.transport == nil && !context.severalTransports && !context.hasUnnamedTransport {
             throw EvaluationError(message: "transport protocol mapping is only valid after transport protocol match", location: place, others: [Self.keyword(statement)])
         }
     }

@@ -8,6 +8,10 @@ struct ProtocolContext {
     var transport: String?
     /// `meta l4proto { tcp, udp }`: several transports, none known.
     var severalTransports = false
+    /// A field of the transport header tells which it is, not a test of the rule's own.
+    var isTransportImplied = false
+    /// `meta l4proto 99`: one that nft knows no header of.
+    var hasUnnamedTransport = false
     /// The values that `icmp type` or `icmpv6 type` was compared with.
     var icmpTypes: [UInt128] = []
     /// What `ether type` was compared with, when that is no link-layer protocol.
@@ -27,7 +31,10 @@ struct ProtocolContext {
     /// What an explicit comparison with a constant teaches.
     mutating func learn(_ left: Expression, _ value: UInt128) {
         switch left {
-        case .meta(.l4proto, _): transport = transport ?? Protocols.transports.first { $0.number == value }?.name
+        case .meta(.l4proto, _):
+            let known = Protocols.transports.first { $0.number == value }?.name
+            transport = transport ?? known
+            if known == nil { hasUnnamedTransport = true }
         case .meta(.nfproto, _): if let name = value == 2 ? "ip" : value == 10 ? "ip6" : nil { network = name }
         case .meta(.protocol, _):
             guard let name = Protocols.etherTypes.first(where: { $0.number == value })?.name else { return }
@@ -54,6 +61,7 @@ struct ProtocolContext {
     mutating func learnSet(_ left: Expression, _ values: [UInt128]) {
         switch left {
         case .meta(.l4proto, _): if transport == nil { severalTransports = true }
+        case .ct(let field) where field.key == .protocol && network != nil: if transport == nil { severalTransports = true }
         case .payload(let field) where field.field == "protocol" || field.field == "nexthdr": if transport == nil { severalTransports = true }
         case .payload(let field) where field.field == "type" && (field.proto == "icmp" || field.proto == "icmpv6"): icmpTypes = values
         default: break
@@ -110,6 +118,7 @@ struct ProtocolContext {
             }
             guard let number = Protocols.transports.first(where: { $0.name == name })?.number else { return matches }
             transport = name
+            isTransportImplied = true
             matches.append(meta(.l4proto, number))
             return matches
         case .inner:
