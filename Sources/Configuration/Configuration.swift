@@ -1,4 +1,4 @@
-// The configuration as a plain value: what `needletail run --config FILE` reads once, before anything starts.
+// The configuration as a plain value: what `needletail run --config FILE` reads before anything starts, and `needletail reload` again.
 //
 // Invariant: a value that `Configuration.load` returned is whole and consistent: every number is in its range, every
 // name that one part uses exists in the other. Whether the machine has the cores, devices and memory is not known here.

@@ -249,4 +249,17 @@ extension ConnectionTracker {
         if connection.pointee.isConfirmed { retire(tracking.connection) } else { discard(tracking.connection) }
         return true
     }
+
+    /// Gives up, among `budget` slots from `cursor` on, the connections that `masquerade` gave an address which its interface has no longer
+    /// (nf_nat_masquerade.c, inet_cmp). True when it has come to the end of the table.
+    /// - Parameter interface: as in `setUpNAT`.
+    public mutating func dropMasqueraded(_ address: IPAddress, interface: UInt32, cursor: inout Int, budget: Int) -> Bool {
+        let end = min(cursor + budget, touched)
+        while cursor < end {
+            let connection = pool + cursor
+            if connection.pointee.masqueradeInterface == interface, connection.pointee.reply.destination == address { retire(UInt32(cursor)) }
+            cursor += 1
+        }
+        return cursor >= touched
+    }
 }

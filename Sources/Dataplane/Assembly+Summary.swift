@@ -36,7 +36,7 @@ extension Assembly {
             report.name = port.configuration.name
             report.device = port.configuration.device
             report.mac = "\(port.address)"
-            report.addresses = port.configuration.addresses.map { "\($0)" }
+            report.addresses = path.pointee.router.interfaces.addresses.filter { $0.port == PortIndex(place) }.map { "\($0.prefix)" }
             report.mtu = Int(path.pointee.router.interfaces[PortIndex(place)].mtu)
             report.linkUp = port.device.link.isUp
             for block in statistics {

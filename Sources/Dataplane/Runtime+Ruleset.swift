@@ -48,12 +48,12 @@ struct ChangeHistory {
 
 extension Runtime {
     /// Runs work on the thread for changes.
-    private func serially<Result: Sendable>(_ work: @escaping @Sendable () -> Result) async -> Result {
+    func serially<Result: Sendable>(_ work: @escaping @Sendable () -> Result) async -> Result {
         await withCheckedContinuation { continuation in rulesetControl.queue.async { continuation.resume(returning: work()) } }
     }
 
     /// Runs a task on the slow-path core and waits; for the thread for changes only.
-    private func onSlowPath<Result: Sendable>(_ task: @escaping @Sendable (inout SlowPathCore) -> Result) -> Result {
+    func onSlowPath<Result: Sendable>(_ task: @escaping @Sendable (inout SlowPathCore) -> Result) -> Result {
         let done = DispatchSemaphore(value: 0)
         let slot = Mutex<Result?>(nil)
         assembly.mailbox.post { core in
@@ -79,9 +79,21 @@ extension Runtime {
 
     /// Compiles a ruleset and puts it in force, unless the compiler refuses it (`CompiledRuleset.refusal`).
     private func adopt(_ value: RulesetValue, transactions: Int, since snapshot: StateSnapshot?) -> CompiledRuleset {
+        let compiled = compile(value)
+        if compiled.refusal.isEmpty { adopt(value, compiled, transactions: transactions, since: snapshot) }
+        return compiled
+    }
+
+    func compile(_ value: RulesetValue) -> CompiledRuleset {
+        CompiledRuleset(value, interfaces: assembly.ruleset.interfaces, seed: UInt64.random(in: .min ... .max), now: Clock.nanoseconds)
+    }
+
+    /// Puts a compiled ruleset in force, and another change in the same moment.
+    func adopt(
+        _ value: RulesetValue, _ compiled: CompiledRuleset, transactions: Int, since snapshot: StateSnapshot?,
+        with change: (@Sendable (inout SlowPathCore) -> Void)? = nil
+    ) {
         let live = assembly.ruleset
-        let compiled = CompiledRuleset(value, interfaces: live.interfaces, seed: UInt64.random(in: .min ... .max), now: Clock.nanoseconds)
-        if !compiled.refusal.isEmpty { return compiled }
         let transfer = StateTransfer(to: compiled, from: live.compiled)
         onSlowPath { [self] core in
             let now = Clock.nanoseconds
@@ -90,22 +102,8 @@ extension Runtime {
             core.settle(now: now)
             transfer.run(now: now, since: snapshot)
             assembly.ruleset.adopt(value, compiled, transactions: UInt64(transactions))
+            change?(&core)
             core.path.pointee.adopt(compiled)
-        }
-        return compiled
-    }
-
-    /// Reads the ruleset file again and puts it in force as one change; on an error everything stays as it was.
-    public func reload() async -> CommandResult {
-        guard let file = configurationValue.ruleset.file else { return CommandResult(standardError: "no [ruleset] file is configured\n", exitCode: 1) }
-        return await serially { [self] in
-            do {
-                let compiled = adopt(try LiveRuleset.load(file, assembly.ruleset.interfaces), transactions: 1, since: nil)
-                if !compiled.refusal.isEmpty { return CommandResult(standardError: compiled.refusal, exitCode: 1) }
-                let generation = assembly.ruleset.generation
-                rulesetControl.history.withLock { $0.add(RulesetChanges(generation: generation, changes: []), process: ProcessInfo.processInfo.processIdentifier) }
-                return CommandResult(standardError: compiled.warnings.map { "Warning: \($0)\n" }.joined())
-            } catch { return CommandResult(standardError: "\(error)\n", exitCode: 1) }
         }
     }
 

@@ -16,7 +16,9 @@ import Synchronization
 import Wire
 
 public final class Runtime: @unchecked Sendable {
-    let configurationValue: Configuration
+    /// The configuration in force; `reload` takes another one over.
+    let configurationInForce: Mutex<Configuration>
+    var configurationValue: Configuration { configurationInForce.withLock { $0 } }
     let logger: Logger
     let assembly: Assembly
     private let pool: Mempool
@@ -54,7 +56,7 @@ public final class Runtime: @unchecked Sendable {
     /// Starts the EAL, opens the ports, loads the ruleset. Nothing is forwarded before `run`.
     /// - Throws: `InputError` for a ruleset that does not load, `DPDKError` for what the machine cannot do.
     public init(configuration: Configuration, logger: Logger) throws {
-        configurationValue = configuration
+        configurationInForce = Mutex(configuration)
         self.logger = logger
         let seed = configuration.seed ?? UInt64.random(in: .min ... .max)
         let ruleset = try LiveRuleset(configuration: configuration, seed: seed, now: 0)

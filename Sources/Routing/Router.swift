@@ -50,6 +50,18 @@ public struct Router: ~Copyable {
     }
 
     /// Linux gives IPv6 prefix routes metric 256 and IPv4 ones 0.
+    /// Takes over the addresses, routes, tables and rules of a router with the same interfaces, which gets what was here. What is known of the
+    /// network stays: neighbours, whether links are up, MTUs.
+    public mutating func exchange(_ other: inout Router) {
+        for port in 0 ..< interfaces.capacity {
+            other.interfaces.setMTU(interfaces[PortIndex(port)].mtu, port: PortIndex(port))
+            other.interfaces.setUp(interfaces[PortIndex(port)].isUp, port: PortIndex(port))
+        }
+        swap(&interfaces, &other.interfaces)
+        swap(&fib, &other.fib)
+        swap(&tables, &other.tables)
+    }
+
     static func connectedMetric(_ family: AddressFamily) -> UInt32 { family == .ipv4 ? 0 : 256 }
 
     /// Adds a route whose gateways must be neighbours. A next hop with a gateway may leave its port out

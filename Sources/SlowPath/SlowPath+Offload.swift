@@ -122,10 +122,16 @@ extension SlowPath {
         recallsOffers = true
     }
 
+    /// `ConnectionTracker.dropMasqueraded`, for an interface that has lost an address.
+    public mutating func dropMasqueraded(_ address: IPAddress, interface: PortIndex, cursor: inout Int, budget: Int) -> Bool {
+        defer { withdrawRetired() }
+        return tracker.pointee.dropMasqueraded(address, interface: UInt32(interface) + 1, cursor: &cursor, budget: budget)
+    }
+
     /// Changes what packets are routed by; every cached flow is judged again.
-    public mutating func changeRouter(_ change: (inout Router) throws -> Void) rethrows {
+    public mutating func changeRouter<Result>(_ change: (inout Router) throws -> Result) rethrows -> Result {
         defer { invalidateFlows() }
-        try change(&router)
+        return try change(&router)
     }
 
     /// Whether every offer is to be called back; true once for each reason.

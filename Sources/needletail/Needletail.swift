@@ -15,7 +15,7 @@ struct Needletail: AsyncParsableCommand {
             Exit codes: 0 success, 1 the input is wrong, 2 the machine cannot do it, 64 the command line is wrong.
             """,
         version: Version.text,
-        subcommands: [RunCommand.self, ReplayCommand.self, Check.self, Show.self, LogCommand.self, Bench.self, NFT.self])
+        subcommands: [RunCommand.self, ReplayCommand.self, Check.self, Show.self, ReloadCommand.self, LogCommand.self, Bench.self, NFT.self])
 
     /// Under the name `nft` the whole command line is nft's; so is what follows `needletail nft`.
     static func main() async {

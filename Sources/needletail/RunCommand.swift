@@ -10,7 +10,7 @@ struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run",
         abstract: "Run the router until SIGINT, SIGTERM or a stop through the control socket.",
-        discussion: "Prints a summary at the end. SIGHUP reads the ruleset file again.")
+        discussion: "Prints a summary at the end. SIGHUP reads the configuration and the ruleset again, as `needletail reload` does.")
 
     @OptionGroup var file: ConfigurationOption
     @OptionGroup var output: JSONOption
@@ -60,7 +60,7 @@ struct RunCommand: AsyncParsableCommand {
     }
 
     private static func log(_ result: CommandResult, to logger: Logger) {
-        if result.exitCode == 0 { return logger.notice("the ruleset was read again") }
-        logger.error("the ruleset stays as it was:\n\(result.standardError)")
+        if result.exitCode == 0 { return logger.notice("configuration and ruleset were read again") }
+        logger.error("configuration and ruleset stay as they were:\n\(result.standardError)")
     }
 }

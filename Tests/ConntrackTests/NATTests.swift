@@ -217,4 +217,19 @@ import Wire
         #expect(tracker.masqueradeMoved(tracking, to: 5))
         #expect(tracker.count == 0)
     }
+
+    /// Linux drops what was given the address that went, of the interface that it went from (inet_cmp), and nothing else.
+    @Test func masqueradeEndsWithItsAddress() {
+        let tracker = TestTracker(seed: 1)
+        for (port, interface) in [(UInt16(1), UInt32(4)), (2, 4), (3, 5), (4, 0)] {
+            var tracking = tracker.track(TestPacket.udp(client, port, server, 2), now: 0)
+            #expect(tracker.setUpNAT(tracking.connection, .source, range: NATRange(port == 2 ? IPAddress(ipv4: 0xc000_0299) : outer), masqueradeInterface: interface, now: 0))
+            _ = tracker.confirm(&tracking, now: 0)
+        }
+        var cursor = 0, rounds = 1
+        while !tracker.dropMasqueraded(outer, interface: 4, cursor: &cursor, budget: 1) { rounds += 1 }
+        #expect(rounds == 4 && tracker.count == 3)
+        let gone = tracker.takeRetired()
+        #expect(gone.map { tracker.connection($0).pointee.original.sourcePort } == 1 && tracker.takeRetired() == nil)
+    }
 }

@@ -121,6 +121,9 @@ final class TestTracker {
     func help(_ packet: inout PacketBuffer, _ parsed: inout ParsedPacket, _ tracking: Tracking, now: Timestamp) -> DropReason {
         tracker.help(&packet, &parsed, tracking, now: now)
     }
+    func dropMasqueraded(_ address: IPAddress, interface: UInt32, cursor: inout Int, budget: Int) -> Bool {
+        tracker.dropMasqueraded(address, interface: interface, cursor: &cursor, budget: budget)
+    }
     func masqueradeMoved(_ tracking: Tracking, to interface: UInt32) -> Bool { tracker.masqueradeMoved(tracking, to: interface) }
 
     /// Prerouting to postrouting, with one NAT rule a side for the connection's first packet.

@@ -140,9 +140,32 @@ private final class Router {
         #expect(try router.show("stats").output.contains("ip t new"))
         try router.scratch.write("rules.nft", "table ip t {\n\tnonsense\n}\n")
         router.signal(SIGHUP)
-        while !router.text("err").contains("the ruleset stays as it was"), Date() < deadline { usleep(100_000) }
-        #expect(router.text("err").contains("the ruleset stays as it was"))
+        while !router.text("err").contains("configuration and ruleset stay as they were"), Date() < deadline { usleep(100_000) }
+        #expect(router.text("err").contains("configuration and ruleset stay as they were"))
         #expect(try router.show("stats").output.contains("ip t new"))
+        #expect(router.end() == 0, "\(router.text("err"))")
+    }
+
+    @Test func takesOverAnotherConfiguration() throws {
+        let router = try Router(try Scratch(), ruleset: "table ip t {\n\tcounter old {\n\t}\n}\n")
+        func reload() throws -> Outcome { try Binary.run("reload", "--socket", "control.sock", in: router.scratch.url) }
+        let before = router.text("run.toml")
+        let after = before.replacing("10.0.2.1/24\"]", with: "10.0.2.1/24\", \"192.0.2.1/24\"]").replacing("via = \"10.0.2.2\"", with: "via = \"192.0.2.2\"")
+        try router.scratch.write("run.toml", after)
+        try router.scratch.write("rules.nft", "table ip t {\n\tcounter new {\n\t}\n}\n")
+        let taken = try reload()
+        #expect(taken.exitCode == 0 && taken.error.isEmpty, "\(taken.error)")
+        #expect(try router.show("ports", "--json").output.contains("\"192.0.2.1/24\""))
+        #expect(try router.show("config").output.contains("via = \"192.0.2.2\"") && router.show("stats").output.contains("ip t new"))
+        for (text, message) in [
+            (after.replacing("max = 4096", with: "max = 8192"), "run.toml: this needs a restart, nothing was taken over:\n    [conntrack] max = 8192\n"),
+            (before.replacing("via = \"10.0.2.2\"", with: "via = \"172.16.0.1\""), "run.toml:"),
+        ] {
+            try router.scratch.write("run.toml", text)
+            let refused = try reload()
+            #expect(refused.exitCode == 1 && refused.error.contains(message), "\(refused.error)")
+            #expect(try router.show("config").output.contains("via = \"192.0.2.2\""))
+        }
         #expect(router.end() == 0, "\(router.text("err"))")
     }
 

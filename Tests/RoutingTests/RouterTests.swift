@@ -225,4 +225,22 @@ func testRouter() throws -> Router {
             }
         }
     }
+
+    @Test func anotherConfigurationKeepsWhatIsKnownOfTheNetwork() throws {
+        var router = try testRouter()
+        router.interfaces.setMTU(1300, port: 1)
+        router.interfaces.setUp(false, port: 0)
+        try router.neighbours.addPermanent(ip("10.0.1.7"), port: 0, mac: mac(7), now: 0)
+        var other = try testRouter()
+        try other.removeAddress(ip("10.0.1.1"), port: 0)
+        try other.addAddress(prefix("10.9.0.1/16"), port: 1)
+        try other.addRoute(Route(destination: prefix("192.0.2.0/24"), nextHops: [NextHop(port: 1, gateway: ip("10.9.0.2"))]))
+        router.exchange(&other)
+        #expect(router.route(to: ip("192.0.2.1"), ingress: 1).nextHop == ip("10.9.0.2"))
+        #expect(router.route(to: ip("10.0.1.9"), ingress: 1).port == 1, "the old network went with its address")
+        let own = [router.interfaces.isOwn(ip("10.9.0.1")), router.interfaces.isOwn(ip("10.0.1.1")), other.interfaces.isOwn(ip("10.0.1.1"))]
+        #expect(own == [true, false, true], "the old tables are the caller's")
+        let (mtu, isUp, state) = (router.interfaces[1].mtu, router.interfaces[0].isUp, router.neighbours.state(of: ip("10.0.1.7"), port: 0))
+        #expect(mtu == 1300 && !isUp && state == .permanent)
+    }
 }
