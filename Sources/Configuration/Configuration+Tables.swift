@@ -111,9 +111,9 @@ extension Configuration {
     public struct Offload: Sendable, Equatable {
         /// The most that is used of what each port turns out to be able to do.
         public var tier = OffloadTier.auto
-        /// Packets a second from which a flow deserves a place in the NIC.
+        /// Packets a second, of both directions, from which a flow deserves a place in the NIC; 0: whatever its rate.
         public var minimumRate = 10
-        /// Packets that a flow has sent before it is offered to the NIC.
+        /// Packets, of both directions, that a flow has sent before it is offered to the NIC.
         public var minimumPackets = 8
         /// Flows in one adapter's table, as far as the adapter itself takes them.
         public var maxFlows = 1_048_576

@@ -22,6 +22,7 @@ extension ConnectionTracker {
         var clash = find(connection.pointee.original, hash: own.pointee.original.hash, now: now)
         if clash == Connection.none { clash = find(connection.pointee.reply, hash: own.pointee.reply.hash, now: now) }
         if clash != Connection.none { return resolve(clash, &tracking, now: now) }
+        if connection.pointee.isTranslated, isHeld(connection.pointee.reply, connection) { return giveUp(&tracking) }
         guard insert(index, replyOnly: false) else {
             statistics.insertFailed &+= 1
             release(tracking)
@@ -64,6 +65,13 @@ extension ConnectionTracker {
                 return .none
             }
         }
+        return giveUp(&tracking)
+    }
+
+    /// Drops the packet of a connection whose tuples are another's.
+    private mutating func giveUp(_ tracking: inout Tracking) -> DropReason {
+        let loser = tracking.connection
+        let connection = pool + Int(loser)
         statistics.insertFailed &+= 1
         statistics.dropped &+= 1
         let isTranslated = connection.pointee.isTranslated

@@ -179,4 +179,18 @@ extension ConnectionTracker {
 
     /// Every worker has been quiescent since.
     public mutating func endWindowGracePeriod() { windows.endGracePeriod(pool) }
+
+    // MARK: - Rules in a NIC
+
+    /// The connection's flow was offered to a NIC: should it die, its addresses and ports stay taken until `offerEnded`.
+    public func noteOffered(_ index: UInt32) { connection(index).pointee.window.isOffered = true }
+
+    /// No rule of the offer exists any more. `generation` is the connection's when it was made.
+    public mutating func offerEnded(_ index: UInt32, generation: UInt32) {
+        if connection(index).pointee.generation == generation { connection(index).pointee.window.isOffered = false }
+        held.release(index, generation: generation)
+    }
+
+    /// Tuples that dead connections still have because of rules in a NIC.
+    public var heldCount: Int { held.count }
 }

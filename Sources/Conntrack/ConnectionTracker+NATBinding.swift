@@ -86,7 +86,12 @@ extension ConnectionTracker {
     mutating func isTaken(_ tuple: ConnectionTuple, _ connection: UnsafeMutablePointer<Connection>, now: Timestamp) -> Bool {
         guard var reply = tuple.inverted else { return true }
         reply.zone = connection.pointee.reply.zone
-        return isConeTaken(tuple) || find(reply, now: now) != Connection.none
+        return isConeTaken(tuple) || find(reply, now: now) != Connection.none || isHeld(reply, connection)
+    }
+
+    /// Whether a NIC may still have a rule for another connection's packets of this tuple.
+    func isHeld(_ reply: ConnectionTuple, _ connection: UnsafeMutablePointer<Connection>) -> Bool {
+        held.count > 0 && held.holds(reply, hash: hash.tuple(reply), against: connection.pointee.original)
     }
 
     /// Whether this source is a client's outer endpoint, and the one to be chosen must not be.
@@ -99,7 +104,7 @@ extension ConnectionTracker {
         reply.zone = connection.pointee.reply.zone
         if isConeTaken(tuple) { return true }
         let node = find(reply, now: now)
-        if node == Connection.none { return false }
+        if node == Connection.none { return isHeld(reply, connection) }
         guard attemptsLeft <= ConnectionTracker.maximumAttempts / 4, tuple.transportProtocol == IPProtocol.tcp, connection.pointee.tcpState == .synSent,
             node & 1 == 1
         else { return true }
@@ -109,7 +114,7 @@ extension ConnectionTracker {
             TCPWindow.isAfter(connection.pointee.window.original.end, other.pointee.window.original.end)
         else { return true }
         retire(node >> 1)
-        return !status.isDisjoint(with: [.offload, .hardwareOffload])
+        return !status.isDisjoint(with: [.offload, .hardwareOffload]) || isHeld(reply, connection)
     }
 
     /// The binding of another connection of the same client (address, port, protocol), if it lies in the range: a client

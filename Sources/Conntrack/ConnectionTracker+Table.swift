@@ -162,6 +162,7 @@ extension ConnectionTracker {
         let connection = pool + Int(index)
         guard connection.pointee.isConfirmed, !connection.pointee.status.contains(.dying) else { return }
         connection.pointee.status.insert(.dying)
+        if connection.pointee.window.isOffered, connection.pointee.transportProtocol != IPProtocol.sctp { held.hold(index, connection.pointee, hash: hash.tuple(connection.pointee.reply)) }
         unlink(index << 1)
         unlink(index << 1 | 1)
         unlinkBySource(index)

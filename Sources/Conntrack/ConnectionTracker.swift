@@ -55,6 +55,7 @@ public struct ConnectionTracker: ~Copyable {
     var reclaimed: UInt64 = 0
     var sweepPosition = 0
     var windows = SharedWindows()
+    var held: HeldTuples
     /// A connection was refused since the last full sweep: the sweep may evict closing connections as well.
     var isPressed = false
 
@@ -95,6 +96,7 @@ public struct ConnectionTracker: ~Copyable {
         hash = SeededHash(key0: generator.next(), key1: generator.next())
         random = RandomChoice(state: generator.next())
         cone = ConeTable(capacity: configuration.coneMappings, hash: hash)
+        held = HeldTuples(capacity: configuration.heldTuples)
     }
 
     /// The ports that the next connections get where NAT chooses one at random and they lie in its range and are free; nil: random ones.

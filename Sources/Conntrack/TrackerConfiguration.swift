@@ -118,6 +118,8 @@ import Wire
     public var accounting = true
     /// Endpoint-independent mappings at most; 0: none are made.
     public var coneMappings = 0
+    /// Tuples that may be held for rules in a NIC after their connections died.
+    public var heldTuples = 0
     public init() {}
 
     /// Slots of the pool.

@@ -64,6 +64,7 @@ final class Assembly {
         var tracking = TrackerConfiguration()
         tracking.apply(configuration.conntrack)
         tracking.coneMappings = configuration.nat.fullCone.isEmpty ? 0 : configuration.nat.fullConeMappings
+        if configuration.offload.tier != .none { tracking.heldTuples = min(configuration.offload.maxFlows, configuration.conntrack.max, 65_536) }
         tables = FlowTableMemories(node: -1, wantsHugePages: configuration.eal.hugePages != .off)
         trackerMemory = HugeMemory(byteCount: ConnectionTracker.memorySize(tracking), wantsHugePages: configuration.eal.hugePages != .off)
         let tracker = ConnectionTracker(configuration: tracking, memory: trackerMemory.base, seed: seed)
@@ -140,6 +141,8 @@ final class Assembly {
         options.maximumFlows = configuration.offload.maxFlows
         options.pollPeriod = UInt64(configuration.offload.queryInterval) * 1_000_000
         options.idleTimeout = UInt64(configuration.offload.idle) * 1_000_000_000
+        options.minimumRate = UInt32(configuration.offload.minimumRate)
+        options.carriesFlows = configuration.offload.tier != .mark
         return OffloadManager(ports: ports.enumerated().map { place, port in
             OffloadPort(index: PortIndex(place), name: port.configuration.name, dpdkPort: port.device.id, address: port.address, mtu: UInt16(clamping: port.configuration.mtu))
         }, options: options)

@@ -20,6 +20,7 @@ public final class OffloadLink {
         if recalls, client.withdrawAll() { recalls = false }
         while let handle = path.pointee.nextWithdrawn() { waiting.append(OffloadSlot(handle)) }
         while let slot = waiting.first, client.withdraw(slot) { waiting.removeFirst() }
+        while let hit = path.pointee.nextSoftwareHit() { _ = client.noteSoftwareHits(OffloadSlot(hit.handle), direction: hit.direction) }
         return client.drainEvents { event in
             let handle = FlowHandle(slot: event.slot.index, generation: event.slot.generation)
             switch event.kind {
@@ -35,8 +36,11 @@ public final class OffloadLink {
     /// Offers what the last sweep found busy.
     func offerBusyFlows(_ path: UnsafeMutablePointer<SlowPath>, now: Timestamp) {
         while let pair = path.pointee.nextBusyFlow(now: now) {
-            let candidate = OffloadCandidate(
+            var candidate = OffloadCandidate(
                 slot: OffloadSlot(pair.originalHandle), replySlot: OffloadSlot(pair.replyHandle), original: pair.original, reply: pair.reply)
+            candidate.packetsPerSecond = pair.packetsPerSecond
+            candidate.originalTimeToLive = pair.originalTimeToLive
+            candidate.replyTimeToLive = pair.replyTimeToLive
             guard client.offer(candidate) else { return }
             path.pointee.offerTaken(pair)
         }

@@ -42,9 +42,9 @@ extension SlowPathSettings {
         icmpErrorsPerSecond = configuration.icmp.rate
         icmpErrorBurst = configuration.icmp.burst
         pendingPackets = max(16, configuration.neighbours.pendingKB * 1024 / PendingPackets.bytesPerPacket)
-        // A sweep's share of a second, as packets: what `minimum-rate` asks, and no fewer than `minimum-packets`.
-        offloadThreshold = configuration.offload.tier == .none ? 0
-            : UInt64(max(1, min(configuration.offload.minimumPackets, configuration.offload.minimumRate / 10)))
+        if configuration.offload.tier != .none {
+            offload = OffloadThreshold(packetsPerSecond: UInt32(configuration.offload.minimumRate), packets: UInt64(configuration.offload.minimumPackets))
+        }
     }
 }
 

@@ -80,6 +80,7 @@ public struct FlowCache: ~Copyable {
     public static var tickShift: UInt64 { 20 }
     /// The coarse clock that workers stamp entries with.
     @inlinable public static func tick(_ now: Timestamp) -> UInt32 { UInt32(truncatingIfNeeded: now >> 20) }
+    @inlinable public static func nanoseconds(ticks: UInt32) -> UInt64 { UInt64(ticks) << 20 }
 
     /// IPv4's and IPv6's, in the cache's own memory: a call touches a family where it lies, it is too much to be handed about.
     let families: UnsafeMutablePointer<FlowTableFamily>

@@ -58,6 +58,14 @@ struct OffloadCapability: Sendable {
         return capability
     }
 
+    /// Uses no more of the port than MARK.
+    mutating func limitToMark() {
+        for (key, shape) in shapes where shape.tier == .full {
+            shapes[key]?.tier = .mark
+            shapes[key]?.obstacle = "offload.tier leaves flows to the CPU"
+        }
+    }
+
     /// The capability in sentences, equal shapes in one line.
     func report(name: (PortIndex) -> String) -> [String] {
         var lines: [String: [String]] = [:]

@@ -169,6 +169,7 @@ extension OffloadManager {
         settleMTU(place)
         let ports = adapters.map(\.port)
         adapters[place].capability = OffloadCapability.trial(ingress: ports[place], ports: ports)
+        if !options.carriesFlows { adapters[place].capability.limitToMark() }
         adapters[place].learnedCapacity = nil
         adapters[place].isUp = true
         for family: UInt8 in [4, 6] where adapters[place].capability.needsGuard(family: family) {

@@ -58,5 +58,7 @@ public struct OffloadOptions: Sendable, Hashable {
     public var insertRate: UInt64 = 0
     /// Without a packet for this long a flow leaves the NIC (its connection lives on in software); 0 for never.
     public var idleTimeout: UInt64 = 5_000_000_000
+    /// Flows may leave the CPU. Off: what the ports could do is found out and reported, and no more is used than MARK.
+    public var carriesFlows = true
     public init() {}
 }

@@ -76,6 +76,7 @@ extension SlowPath {
         flow.rewrite.trafficClassMask = walk.pointee.setTrafficClassMask
         flow.rewrite.trafficClassValue = walk.pointee.setTrafficClassValue
         publication = flow
+        publishedTimeToLive = transit.arrivalTimeToLive
         return true
     }
 
@@ -119,6 +120,7 @@ extension SlowPath {
         }
         if handle == before { credits.release(list) }
         guard isTracked else { return }
+        noteTimeToLive(flow.connection, direction: flow.direction, publishedTimeToLive)
         if handles[place] != .none { flows.pointee.remove(handles[place], except: handle) }
         handles[place] = handle
         if settings.portSteering != nil { noteDirections(place) }
@@ -177,7 +179,7 @@ extension SlowPath {
         let idle = settings.untrackedIdle
         let isRound = flows.pointee.sweep(&cursor, budget: budget, now: now) { record in
             credit(record)
-            if record.connection != FlowDescription.untracked { noteBusy(record.connection, packets: record.packets, now: now) }
+            if record.connection != FlowDescription.untracked { noteBusy(record, now: now) }
             return record.connection != FlowDescription.untracked || now &- min(now, record.lastUsed) < idle
         }
         sweepCursor = cursor

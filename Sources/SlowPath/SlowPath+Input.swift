@@ -26,6 +26,7 @@ extension SlowPath {
         if let ended = checkHopByHop(&transit) { return ended }
         transit.arrivalTCPFlags = transit.parsed.tcpFlags
         transit.arrivalTrafficClass = transit.parsed.trafficClass
+        transit.arrivalTimeToLive = transit.parsed.timeToLive
         if let ended = runHook(.prerouting, &transit) { return ended }
         return route(&transit)
     }

@@ -28,19 +28,16 @@ public struct FlowPair: Sendable {
     public var reply: FlowDescription
     public var originalHandle: FlowHandle
     public var replyHandle: FlowHandle
+    /// Measured in software, both directions; 0: not known.
+    public var packetsPerSecond: UInt32
+    /// As the directions' packets arrive; 0: not known.
+    public var originalTimeToLive: UInt8
+    public var replyTimeToLive: UInt8
 }
 
 extension SlowPath {
     /// Most flows that a round of sweeping reports as busy, and most withdrawals waiting to be passed on.
     static var offloadQueueCapacity: Int { 1024 }
-
-    /// Notes a cached flow that a sweep found busy enough for the NIC.
-    mutating func noteBusy(_ connection: UInt32, packets: UInt64, now: Timestamp) {
-        guard settings.offloadThreshold > 0, packets >= settings.offloadThreshold, busyCount < Self.offloadQueueCapacity else { return }
-        guard !offered[Int(connection)].isOut, offered[Int(connection)].retryAt <= now else { return }
-        busy[busyCount] = connection
-        busyCount += 1
-    }
 
     /// The next flow to offer, as it is cached now; nil when there is none left. Answer with `offerTaken`.
     public mutating func nextBusyFlow(now: Timestamp) -> FlowPair? {
@@ -50,7 +47,10 @@ extension SlowPath {
             guard !offered[Int(connection)].isOut, tracker.pointee.connection(connection).pointee.status.contains(.assured),
                   let original = flows.pointee.inspect(handles[Int(connection) * 2], now: now), original.connection == connection, !original.isStale,
                   let reply = flows.pointee.inspect(handles[Int(connection) * 2 + 1], now: now), reply.connection == connection, !reply.isStale else { continue }
-            return FlowPair(original: original.description, reply: reply.description, originalHandle: original.handle, replyHandle: reply.handle)
+            let measure = measures[Int(connection)]
+            return FlowPair(
+                original: original.description, reply: reply.description, originalHandle: original.handle, replyHandle: reply.handle,
+                packetsPerSecond: measure.packetsPerSecond, originalTimeToLive: measure.originalTimeToLive, replyTimeToLive: measure.replyTimeToLive)
         }
         return nil
     }
@@ -58,6 +58,7 @@ extension SlowPath {
     /// The pair was handed over: it is out until `offloadEnded`.
     public mutating func offerTaken(_ pair: FlowPair) {
         let connection = pair.original.connection
+        tracker.pointee.noteOffered(connection)
         credits.retain(pair.original.creditList)
         credits.retain(pair.reply.creditList)
         offered[Int(connection)] = OfferedFlow(
@@ -86,9 +87,13 @@ extension SlowPath {
         guard isOffered(connection, handle) else { return }
         let record = offered[Int(connection)]
         if record.isInstalled, isSameConnection(connection) { tracker.pointee.noteOffloadEnded(connection) }
+        tracker.pointee.offerEnded(connection, generation: record.connectionGeneration)
         credits.release(record.originalCredits)
         credits.release(record.replyCredits)
         offered[Int(connection)] = OfferedFlow(retryAt: retryAt)
+        // What it does in software from here on.
+        measures[Int(connection)].from = 0
+        measures[Int(connection)].packets = 0
     }
 
     /// Packets that the NIC forwarded: to the counters on the flow's way and to its connection.
@@ -106,7 +111,7 @@ extension SlowPath {
 
     /// The connection's entries are going: what is out in the NIC has to come back.
     mutating func noteWithdrawn(_ connection: UInt32) {
-        guard settings.offloadThreshold > 0, offered[Int(connection)].isOut else { return }
+        guard settings.offload != nil, offered[Int(connection)].isOut else { return }
         guard withdrawnCount < Self.offloadQueueCapacity else {
             recallsOffers = true
             return

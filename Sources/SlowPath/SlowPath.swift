@@ -50,6 +50,11 @@ public struct SlowPath: ~Copyable {
     /// One a connection: what is out in the NIC.
     let offered: UnsafeMutablePointer<OfferedFlow>
     let busy: UnsafeMutablePointer<UInt32>
+    let measures: UnsafeMutablePointer<FlowMeasure>
+    let softwareHits: UnsafeMutablePointer<SoftwareHit>
+    var softwareHitCount = 0
+    /// TTL or hop limit of the packet that `publication` was made of.
+    var publishedTimeToLive: UInt8 = 0
     var busyCount = 0
     let withdrawn: UnsafeMutablePointer<FlowHandle>
     var withdrawnCount = 0
@@ -117,6 +122,10 @@ public struct SlowPath: ~Copyable {
         offered.initialize(repeating: OfferedFlow(), count: slots)
         busy = .allocate(capacity: Self.offloadQueueCapacity)
         busy.initialize(repeating: 0, count: Self.offloadQueueCapacity)
+        measures = .allocate(capacity: settings.offload == nil ? 0 : slots)
+        measures.initialize(repeating: FlowMeasure(), count: settings.offload == nil ? 0 : slots)
+        softwareHits = .allocate(capacity: Self.offloadQueueCapacity)
+        softwareHits.initialize(repeating: SoftwareHit(), count: Self.offloadQueueCapacity)
         withdrawn = .allocate(capacity: Self.offloadQueueCapacity)
         withdrawn.initialize(repeating: .none, count: Self.offloadQueueCapacity)
         transits = .allocate(capacity: 2)
@@ -152,6 +161,8 @@ public struct SlowPath: ~Copyable {
         obstacles.deallocate()
         offered.deallocate()
         busy.deallocate()
+        measures.deallocate()
+        softwareHits.deallocate()
         withdrawn.deallocate()
         transits.deallocate()
         anticipations.deallocate()

@@ -15,8 +15,8 @@ public struct SlowPathSettings: Sendable {
     public var icmpErrorBurst = 1000
     /// Packets that may wait for neighbours, all together.
     public var pendingPackets = 256
-    /// Packets of one direction between two sweeps from which a flow is offered to the NIC; 0: never.
-    public var offloadThreshold: UInt64 = 0
+    /// Which flows are offered to the NIC; nil: none.
+    public var offload: OffloadThreshold?
     /// Source NAT brings a connection's answers to the worker that received its first packet, by such ports; nil: to any.
     public var portSteering: PortSteering?
     public var creditLists = 65_536

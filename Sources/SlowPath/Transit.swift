@@ -40,6 +40,7 @@ struct Transit {
     /// What the headers were on arrival, for the guards.
     var arrivalTCPFlags: UInt8 = 0
     var arrivalTrafficClass: UInt8 = 0
+    var arrivalTimeToLive: UInt8 = 0
     /// A chain of type route changed what the routing decision had asked.
     var wantsRoute = false
     /// Conntrack has looked at the packet. If it found no connection, the flow's next packet may be judged otherwise, even

@@ -68,9 +68,14 @@
     public var state: UInt8 = 0
     /// Workers write it, or did (Conntrack/SharedWindows.swift); the slow path's own note.
     @inlinable public var isShared: Bool {
-        get { sharing != 0 }
-        set { sharing = newValue ? 1 : 0 }
+        get { uses & 1 != 0 }
+        set { uses = uses & ~1 | (newValue ? 1 : 0) }
     }
-    public var sharing: UInt32 = 0
+    /// The connection's flow was offered to a NIC, which may have rules for it (Conntrack/HeldTuples.swift); of any protocol, here for want of room elsewhere.
+    @inlinable public var isOffered: Bool {
+        get { uses & 2 != 0 }
+        set { uses = uses & ~2 | (newValue ? 2 : 0) }
+    }
+    public var uses: UInt32 = 0
     @inlinable public init() {}
 }

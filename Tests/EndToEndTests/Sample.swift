@@ -95,11 +95,17 @@ struct Datagram {
 /// Classic pcap files, nanoseconds.
 enum Capture {
     static func write(_ frames: [[UInt8]], to path: String, start: UInt32 = 1_700_000_000, spacing: UInt32 = 1_000_000) throws {
+        try write(frames.enumerated().map { (UInt64($0) * UInt64(spacing), $1) }, to: path, start: start)
+    }
+
+    /// Each frame with its time, in nanoseconds from `start`.
+    static func write(_ frames: [(time: UInt64, frame: [UInt8])], to path: String, start: UInt32 = 1_700_000_000) throws {
         func word(_ value: UInt32) -> [UInt8] { (0..<4).map { UInt8(truncatingIfNeeded: value >> (8 * UInt32($0))) } }
         var bytes = word(0xa1b2_3c4d) + [2, 0, 4, 0] + word(0) + word(0) + word(65_535) + word(1)
-        for (index, frame) in frames.enumerated() {
-            let time = UInt64(index) * UInt64(spacing)
-            bytes += word(start + UInt32(time / 1_000_000_000)) + word(UInt32(time % 1_000_000_000)) + word(UInt32(frame.count)) + word(UInt32(frame.count)) + frame
+        for (time, frame) in frames {
+            bytes += word(start + UInt32(time / 1_000_000_000))
+            bytes += word(UInt32(time % 1_000_000_000)) + word(UInt32(frame.count)) + word(UInt32(frame.count))
+            bytes += frame
         }
         try Data(bytes).write(to: URL(fileURLWithPath: path))
     }

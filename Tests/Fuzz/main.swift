@@ -67,7 +67,7 @@ let cacheLayout = FlowCacheConfiguration(ipv4Capacity: 4096, ipv6Capacity: 4096,
 let cacheMemory = UnsafeMutableRawPointer.allocate(byteCount: FlowCache.memoryRequired(cacheLayout), alignment: 128)
 var settings = SlowPathSettings()
 settings.seed = seed
-settings.offloadThreshold = 4
+settings.offload = OffloadThreshold(packetsPerSecond: 0, packets: 4)
 var path = SlowPath(
     settings: settings, tracker: ConnectionTracker(configuration: tracking, seed: seed), flows: FlowCache(memory: cacheMemory, configuration: cacheLayout),
     ruleset: CompiledRuleset(loaded.value, interfaces: FuzzNetwork.policyInterfaces, seed: seed), router: try FuzzNetwork.router(), reassembler: Reassembler())
