@@ -38,7 +38,7 @@ struct FlowMeasure {
 
     /// Takes a count; true if a window has ended with it.
     mutating func add(_ count: UInt64, now: Timestamp) -> Bool {
-        let tick = max(1, FlowCache.tick(now))
+        let tick = max(1, FlowCache.tick(now)), count = min(count, UInt64(UInt32.max))
         total = UInt32(clamping: UInt64(total) + count)
         guard from != 0 else {
             // These were counted since nobody knows when.

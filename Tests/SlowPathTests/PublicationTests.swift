@@ -6,18 +6,19 @@ import Wire
 @testable import SlowPath
 
 @Suite struct PublicationTests {
-    /// A UDP frame from 10.0.1.2:1000 to 10.0.2.2:53 that may be cut.
-    static func frame(payload: Int) -> [UInt8] {
-        let mac = SlowPathHarness.macs[0]
+    /// A UDP frame from 10.0.1.2:1000 to 10.0.2.2:53 that may be cut; or its answer.
+    static func frame(payload: Int, isAnswer: Bool = false, timeToLive: UInt8 = 64) -> [UInt8] {
+        let mac = SlowPathHarness.macs[isAnswer ? 1 : 0]
         func bytes(_ mac: UInt64) -> [UInt8] { (0 ..< 6).map { UInt8(truncatingIfNeeded: mac >> (40 - 8 * UInt64($0))) } }
         func big(_ value: Int) -> [UInt8] { [UInt8(value >> 8), UInt8(value & 255)] }
         var frame = bytes(mac)
         frame += bytes(mac & ~0xff | 2) + [8, 0]
         frame += [0x45, 0]
         frame += big(28 + payload)
-        frame += [0, 1, 0, 0, 64, 17, 0, 0]
-        frame += [10, 0, 1, 2, 10, 0, 2, 2]
-        frame += big(1000) + big(53)
+        frame += [0, 1, 0, 0, timeToLive, 17, 0, 0]
+        let ends: [[UInt8]] = [[10, 0, 1, 2], [10, 0, 2, 2]], ports = [big(1000), big(53)]
+        for place in isAnswer ? [1, 0] : [0, 1] { frame += ends[place] }
+        for place in isAnswer ? [1, 0] : [0, 1] { frame += ports[place] }
         frame += big(8 + payload) + [0, 0] + [UInt8](repeating: 7, count: payload)
         frame.withUnsafeMutableBytes { if let start = $0.baseAddress { Checksum.fillIPv4Header(start + 14, length: 20) } }
         return frame

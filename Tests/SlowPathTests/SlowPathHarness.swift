@@ -30,7 +30,8 @@ struct SlowPathHarness: ~Copyable {
 
     /// - Parameter vlans: further interfaces behind r0 and r1, in this order; host 2 of each network is known.
     ///   - hasPolicy: with the tables and rules of `addPolicy`.
-    init(ruleset: RulesetValue = RulesetValue(), cachesFlows: Bool = true, vlans: [VLAN] = [], hasPolicy: Bool = false) {
+    ///   - offload: which flows are offered to a NIC.
+    init(ruleset: RulesetValue = RulesetValue(), cachesFlows: Bool = true, vlans: [VLAN] = [], hasPolicy: Bool = false, offload: OffloadThreshold? = nil) {
         let layout = FlowCacheConfiguration(ipv4Capacity: 1024, ipv6Capacity: 1024, seed: 1)
         cacheMemory = .allocate(byteCount: FlowCache.memoryRequired(layout), alignment: 128)
         var tracking = TrackerConfiguration()
@@ -38,6 +39,7 @@ struct SlowPathHarness: ~Copyable {
         var settings = SlowPathSettings()
         settings.cachesFlows = cachesFlows
         settings.icmpErrorsPerSecond = 0
+        settings.offload = offload
         path = SlowPath(
             settings: settings, tracker: ConnectionTracker(configuration: tracking, seed: 1), flows: FlowCache(memory: cacheMemory, configuration: layout),
             ruleset: CompiledRuleset(ruleset, interfaces: (["r0", "r1"] + vlans.map(\.name)).enumerated().map { Interface(name: $1, index: UInt32($0 + 1)) }, seed: 1),
