@@ -101,7 +101,9 @@ public final class StateTransfer: @unchecked Sendable {
     private func adoptElements(_ index: Int, _ before: Int, _ now: Timestamp, _ base: Program?) {
         let program = self.new.program
         let new = program.sets + index, old = previous.program.sets + before
-        new.pointee.lastCollection = old.pointee.lastCollection
+        // When the collector ran last, had a packet called it by now.
+        let interval = old.pointee.collectionInterval, since = now &- min(now, old.pointee.lastCollection)
+        new.pointee.lastCollection = old.pointee.lastCollection &+ since / interval &* interval
         defer { adoptDead(new, old, now) }
         for number in 0 ..< old.pointee.fresh {
             let record = old.pointee.element(number).pointee
@@ -122,7 +124,11 @@ public final class StateTransfer: @unchecked Sendable {
             }
             new.pointee.element(element).pointee.timeout = record.timeout
             new.pointee.element(element).pointee.expires = record.expires
-            guard record.flags & ElementRecord.Flag.hasState != 0 else { continue }
+            guard record.flags & ElementRecord.Flag.hasState != 0 else {
+                // The rule that added it has no statements for it.
+                new.pointee.element(element).pointee.flags &= ~ElementRecord.Flag.hasState
+                continue
+            }
             let state = new.pointee.element(element).pointee.state
             for statement in 0 ..< new.pointee.statementCount {
                 let to = new.pointee.statements[statement], from = old.pointee.statements[statement]
@@ -137,7 +143,7 @@ extension StateTransfer {
     private func adoptDead(_ new: UnsafeMutablePointer<SetHeader>, _ old: UnsafeMutablePointer<SetHeader>, _ now: Timestamp) {
         for number in 0 ..< old.pointee.fresh {
             let record = old.pointee.element(number).pointee
-            guard record.flags & ElementRecord.Flag.inUse != 0, number != old.pointee.catchAll, record.expires <= now else { continue }
+            guard record.flags & ElementRecord.Flag.inUse != 0, number != old.pointee.catchAll, record.expires <= now, record.expires > new.pointee.lastCollection else { continue }
             let element = new.pointee.take(now)
             guard element != ElementRecord.none else { return }
             new.pointee.key(element).copyMemory(from: old.pointee.key(number), byteCount: new.pointee.keyLength)

@@ -171,6 +171,12 @@ extension Transaction {
         }
     }
 
+    /// The tables that a command speaks of: all of a family, or the one named.
+    private func tables(_ family: Family?, _ name: String?) -> [Int] {
+        if let name { return tableIndex(family ?? .ip, name).map { [$0] } ?? [] }
+        return value.tables.indices.filter { family == nil || value.tables[$0].family == family }
+    }
+
     private func resetRules(_ table: Int, _ chain: Int) {
         for rule in value.tables[table].chains[chain].rules.indices {
             value.tables[table].chains[chain].rules[rule].statements = value.tables[table].chains[chain].rules[rule].statements.map(\.unused)
@@ -203,7 +209,7 @@ extension Transaction {
         case (_, "hooks"): listings.append(.hooks(value))
         case (let operation, "rules"):
             if let tableName, let index = tableIndex(family ?? .ip, tableName) { listings.append(.table(value, index)) } else { listings.append(.ruleset(value, family)) }
-            if operation == .reset { for table in value.tables.indices { for chain in value.tables[table].chains.indices { resetRules(table, chain) } } }
+            if operation == .reset { for table in tables(family, tableName) { for chain in value.tables[table].chains.indices { resetRules(table, chain) } } }
         default:
             let names: [String: ObjectKind] = [
                 "counters": .counter, "quotas": .quota, "limits": .limit, "synproxys": .synproxy, "secmarks": .secmark, "tunnels": .tunnel,
@@ -212,7 +218,7 @@ extension Transaction {
             guard let object = names[kind] else { throw EvaluationError(message: "syntax error, unexpected string", location: command.location) }
             listings.append(.objects(value, family, tableName, object))
             if command.operation == .reset {
-                for table in value.tables.indices {
+                for table in tables(family, tableName) {
                     for index in value.tables[table].objects.indices where value.tables[table].objects[index].value.kind == object { resetObject(table, index) }
                 }
             }

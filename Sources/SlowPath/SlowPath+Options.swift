@@ -48,7 +48,9 @@ extension SlowPath {
         let parsed = transit.context.parsed
         let destination = parsed.destinationAddress
         let route = router.route(routeQuery(&transit))
-        let outgoing = router.sourceAddress(for: route, to: destination) ?? IPAddress(ipv4: 0)
-        router.forwardOptions(transit.context.packet, parsed, state: transit.options, outgoingAddress: outgoing)
+        // A rule wrote a destination that is not this port's: the port's own address (ip_rt_get_source looks for a route by this port alone).
+        let outgoing = route.port == transit.egress
+            ? router.sourceAddress(for: route, to: destination) : router.solicitationSource(port: transit.egress, target: transit.isOnLink ? destination : transit.nextHop)
+        router.forwardOptions(transit.context.packet, parsed, state: transit.options, outgoingAddress: outgoing ?? IPAddress(ipv4: 0))
     }
 }

@@ -63,6 +63,31 @@ import Wire
         #expect(changed(compiled).run(.udp(from: 2)) == .drop)
     }
 
+    @Test func anElementWithoutStatementsStaysPlainAcrossAChange() throws {
+        let rules = "ip saddr 0.0.0.1 add @s { ip saddr }; ip saddr 0.0.0.2 add @s { ip saddr counter };"
+        let compiled = compile(load("table ip t { set s { type ipv4_addr; flags dynamic; }; chain f { type filter hook forward priority 0; \(rules) }; }"))
+        _ = compiled.run(.udp(from: 1))
+        _ = compiled.run(.udp(from: 2))
+        #expect(try elements(changed(compiled)) == [[], [1]])
+    }
+
+    @Test func resetSpeaksOfItsTableAlone() {
+        let counter = "counter c { packets 5 bytes 50 }; chain r { counter packets 7 bytes 70; };"
+        let value = load("table ip a { \(counter) }; table ip b { \(counter) }; table ip6 b { \(counter) };")
+        func packets(_ command: String) -> [[UInt64]] {
+            load(command, onto: value).tables.map { table in
+                var counts: [UInt64] = []
+                if case .counter(let packets, _)? = table.object(.counter, "c")?.value { counts.append(packets) }
+                if case .counter(let packets, _)? = table.chains[0].rules[0].statements.first { counts.append(packets) }
+                return counts
+            }
+        }
+        #expect(packets("reset counters table ip b") == [[5, 7], [0, 7], [5, 7]])
+        #expect(packets("reset counters ip") == [[0, 7], [0, 7], [5, 7]])
+        #expect(packets("reset counters") == [[0, 7], [0, 7], [0, 7]])
+        #expect(packets("reset rules table ip6 b") == [[5, 7], [5, 7], [5, 0]])
+    }
+
     @Test func aQuotaIsListedUpToItsLimit() {
         let compiled = compile(load("table ip t { chain f { type filter hook forward priority 0; quota 40 bytes; }; }"))
         for _ in 0 ..< 3 { _ = compiled.run(.udp()) }
