@@ -27,7 +27,7 @@ struct FlowMeasure {
     /// Counted since then, and since the connection began to be cached.
     var packets: UInt32 = 0
     var total: UInt32 = 0
-    /// Over the last whole window; 0: none was whole yet.
+    /// Over the last whole window, or at least that in the one under way; 0: not known.
     var packetsPerSecond: UInt32 = 0
     /// By direction, of the packet that had the flow cached.
     var originalTimeToLive: UInt8 = 0
@@ -36,8 +36,8 @@ struct FlowMeasure {
     /// 0.25 s in ticks.
     private static let window: UInt32 = 239
 
-    /// Takes a count; true if a window has ended with it.
-    mutating func add(_ count: UInt64, now: Timestamp) -> Bool {
+    /// Takes a count; true if there is a rate now: a window has ended with it, or holds packets for a rate of `enough` already.
+    mutating func add(_ count: UInt64, enough: UInt32, now: Timestamp) -> Bool {
         let tick = max(1, FlowCache.tick(now)), count = min(count, UInt64(UInt32.max))
         total = UInt32(clamping: UInt64(total) + count)
         guard from != 0 else {
@@ -47,8 +47,13 @@ struct FlowMeasure {
         }
         packets = UInt32(clamping: UInt64(packets) + count)
         let elapsed = tick &- from
-        guard elapsed >= Self.window else { return false }
-        packetsPerSecond = UInt32(clamping: max(1, UInt64(packets) * 1_000_000_000 / FlowCache.nanoseconds(ticks: elapsed)))
+        let rate = UInt32(clamping: UInt64(packets) * 1_000_000_000 / FlowCache.nanoseconds(ticks: max(elapsed, Self.window)))
+        guard elapsed >= Self.window else {
+            guard rate > 0, rate >= enough else { return false }
+            packetsPerSecond = rate
+            return true
+        }
+        packetsPerSecond = max(1, rate)
         from = tick
         packets = 0
         return true
@@ -70,7 +75,7 @@ extension SlowPath {
         guard !offered[index].isOut else { return noteSoftwareHit(record) }
         let connection = tracker.pointee.connection(record.connection)
         if measures[index].connectionGeneration != connection.pointee.generation { beginMeasuring(record.connection) }
-        let isWhole = measures[index].add(record.packets, now: now)
+        let isWhole = measures[index].add(record.packets, enough: threshold.packetsPerSecond, now: now)
         guard isWhole || threshold.packetsPerSecond == 0, measures[index].packetsPerSecond >= threshold.packetsPerSecond else { return }
         let total = max(UInt64(measures[index].total), connection.pointee.originalPackets + connection.pointee.replyPackets)
         guard total >= threshold.packets, offered[index].retryAt <= now, busyCount < Self.offloadQueueCapacity else { return }

@@ -11,7 +11,7 @@ import Wire
 
     @Test func aRateIsOverAWindow() {
         var measure = FlowMeasure()
-        func add(_ count: UInt64, _ milliseconds: Timestamp) -> Bool { measure.add(count, now: 5 * Self.second + milliseconds * 1_000_000) }
+        func add(_ count: UInt64, _ milliseconds: Timestamp) -> Bool { measure.add(count, enough: 400, now: 5 * Self.second + milliseconds * 1_000_000) }
         // What was counted before the first visit was counted since nobody knows when.
         let steps = [add(1000, 0), add(10, 100)]
         #expect(steps == [false, false] && measure.packetsPerSecond == 0)
@@ -20,6 +20,9 @@ import Wire
         // Silence counts.
         let isSilent = add(5, 10_000)
         #expect(isSilent && measure.packetsPerSecond == 1 && measure.total == 1030)
+        // What is enough for a whole window needs not wait for its end.
+        let early = [add(99, 10_100), add(5, 10_150)]
+        #expect(early == [false, true] && (400 ... 420).contains(measure.packetsPerSecond))
         let isHuge = add(.max, 25_000)
         #expect(isHuge && measure.packets == 0 && measure.total == .max)
     }
