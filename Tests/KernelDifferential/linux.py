@@ -42,15 +42,24 @@ class NFT:
             raise Unavailable("no libnftables: %s" % error)
         for name in ("nft_ctx_new", "nft_ctx_get_output_buffer", "nft_ctx_get_error_buffer"):
             getattr(self.library, name).restype = ctypes.c_void_p
+        # Only what is read from a file is told by lines in errors.
+        self.file = os.memfd_create("stdin:")
+        self.context = None
+        self.open()
+
+    def open(self):
+        if self.context:
+            self.library.nft_ctx_free(self.context)
         self.context = ctypes.c_void_p(self.library.nft_ctx_new(0))
         self.library.nft_ctx_buffer_output(self.context)
         self.library.nft_ctx_buffer_error(self.context)
         self.library.nft_ctx_output_set_flags(self.context, NFT_CTX_OUTPUT_HANDLE)
-        # Only what is read from a file is told by lines in errors.
-        self.file = os.memfd_create("stdin:")
 
     def run(self, text):
         """(what it printed, its errors)"""
+        if text.startswith("reset"):
+            # It would print what an earlier command has left in the cache.
+            self.open()
         os.ftruncate(self.file, 0)
         os.pwrite(self.file, text.encode(), 0)
         self.library.nft_run_cmd_from_filename(self.context, b"/proc/self/fd/%d" % self.file)
