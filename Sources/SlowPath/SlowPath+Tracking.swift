@@ -46,7 +46,8 @@ extension SlowPath {
 
     /// Whether connection tracking asks for the checksum of such a packet, and what it finds is kept.
     private func isVerified(_ transit: inout Transit) -> Bool {
-        guard transit.context.parsed.flags.contains(.hasTransport) else { return false }
+        // A piece of a piece, put together once: its checksum is that of the whole.
+        guard transit.context.parsed.flags.contains(.hasTransport), !transit.context.parsed.flags.contains(.isFragment) else { return false }
         switch transit.context.parsed.transportProtocol {
         case IPProtocol.udp: return transit.context.packet.load16(Int(transit.context.parsed.transportOffset) + 6) != 0
         case IPProtocol.tcp, IPProtocol.icmp, IPProtocol.icmpv6: return true
