@@ -100,7 +100,8 @@ extension ConnectionTracker {
             if available >= 12 { Checksum.fillSCTP(packet.start + transportOffset, length: available) }
         case IPProtocol.gre:
             // Of any version eight bytes must be there (gre_manip_pkt). Only the receiver's call ID of PPTP stands in the packet; there is no checksum.
-            guard available >= 8 else { return false }
+            // A version that nobody knows is not sent to a translated destination.
+            guard available >= 8, isSource || packet.load16(transportOffset) & 7 < 2 else { return false }
             if !isSource, packet.load16(transportOffset) & 7 == 1, packet.load16(transportOffset + 2) == 0x880b {
                 packet.store16(newPort, at: transportOffset + 6)
             }

@@ -68,6 +68,8 @@ extension SlowPath {
             part.isInPlace = false
             let defect = PacketParser.parse(piece, into: &part.context.parsed)
             let sent = defect == .none ? send(&part) : .dropped(defect)
+            // Where one is dropped (an egress chain, say), the rest is not sent.
+            if case .dropped = sent { return sent }
             if sent != .forwarded { disposition = sent }
         }
     }

@@ -30,6 +30,8 @@ extension SlowPath {
         if !transit.isOwn, isVerified(&transit), transit.tracking.hasConnection && tracker.pointee.configuration.verifiesChecksums || Checksum.verifyTransport(transit.packet, transit.parsed) {
             transit.parsed.flags.insert(.hasVerifiedChecksum)
         }
+        // Rules may ask how much the connection carried, workers' packets included.
+        if transit.tracking.hasConnection, transit.tracking.state != .new { creditFlows(of: transit.tracking.connection, now: transit.now) }
         refreshView(&transit)
         // A FIN, RST or SYN took the connection out of ESTABLISHED: its cached directions end here.
         if transit.tracking.hasConnection { withdrawIfClosing(transit.tracking.connection) }
