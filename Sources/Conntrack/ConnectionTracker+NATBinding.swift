@@ -90,7 +90,7 @@ extension ConnectionTracker {
     }
 
     /// Whether a NIC may still have a rule for another connection's packets of this tuple.
-    func isHeld(_ reply: ConnectionTuple, _ connection: UnsafeMutablePointer<Connection>) -> Bool {
+    @inline(__always) func isHeld(_ reply: ConnectionTuple, _ connection: UnsafeMutablePointer<Connection>) -> Bool {
         held.count > 0 && held.holds(reply, hash: hash.tuple(reply), against: connection.pointee.original)
     }
 

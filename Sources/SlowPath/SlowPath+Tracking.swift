@@ -15,7 +15,7 @@ extension SlowPath {
     mutating func track(_ transit: inout Transit) -> Disposition? {
         guard !transit.tracking.hasConnection, transit.tracking.state != .untracked else { return nil }
         let zone = ConnectionZone(transit.context.conntrack.requestedZone, directions: transit.context.conntrack.requestedZoneDirections)
-        if hasWrongHeader(transit), tracker.pointee.configuration.verifiesChecksums, isVerified(&transit) {
+        if hasWrongHeader(transit), settings.verifiesChecksums, isVerified(&transit) {
             transit.tracking = tracker.pointee.invalid(.badChecksum)
         } else {
             transit.tracking = tracker.pointee.track(transit.packet, transit.parsed, zone: zone, verifiesChecksum: !transit.isOwn, now: transit.now)
@@ -27,7 +27,7 @@ extension SlowPath {
             return .dropped(.connectionTableFull)
         }
         // A packet that got its connection was verified; any other is for nothing but this.
-        if !transit.isOwn, isVerified(&transit), transit.tracking.hasConnection && tracker.pointee.configuration.verifiesChecksums || Checksum.verifyTransport(transit.packet, transit.parsed) {
+        if !transit.isOwn, isVerified(&transit), transit.tracking.hasConnection && settings.verifiesChecksums || Checksum.verifyTransport(transit.packet, transit.parsed) {
             transit.parsed.flags.insert(.hasVerifiedChecksum)
         }
         // Rules may ask how much the connection carried, workers' packets included.
