@@ -40,7 +40,7 @@ extension SlowPath {
 
     /// Whether a rule wrote past the IPv4 header's checksum. Linux sums the header up with the transport part, as zero if it is right
     /// (nf_ip_checksum).
-    func hasWrongHeader(_ transit: borrowing Transit) -> Bool {
+    @inline(__always) func hasWrongHeader(_ transit: borrowing Transit) -> Bool {
         guard transit.context.mangled, !transit.isOwn, transit.context.parsed.family == .ipv4 else { return false }
         let header = UnsafeRawPointer(transit.context.packet.start + Int(transit.context.parsed.networkOffset))
         return Checksum.fold(Checksum.partial(header, Int(transit.context.parsed.networkHeaderLength))) != 0xffff

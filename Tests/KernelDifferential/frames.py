@@ -191,7 +191,8 @@ def mask(data, known=()):
                 b[18:20] = b[24:26] = b"\0\0"
     elif b[12:14] == b"\x86\xdd":
         own = bytes(b[22:38]) in OWN6
-        if own or b[20] == 58 and b[54] < 128 or b[20] == 6 and len(b) > 67 and b[67] & RST:
+        # An echo reply may be the router's, its source rewritten.
+        if own or b[20] == 58 and (b[54] < 128 or b[54] == 129) or b[20] == 6 and len(b) > 67 and b[67] & RST:
             b[15:18] = bytes([b[15] & 0xF0, 0, 0])
         if b[20] == 44:
             b[58:62] = b"\0\0\0\0"
