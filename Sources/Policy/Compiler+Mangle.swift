@@ -48,7 +48,7 @@ extension Compiler {
         store.b = base(field.base).rawValue
         store.x = UInt32(bytes.offset)
         store.length = UInt8(count)
-        store.value = UInt64((ownChecksum ?? -1) + 1) | (isPseudoHeader ? 0x1_0000 : 0) | (field.base == .transport && field.proto == "sctp" ? 0x2_0000 : 0)
+        store.value = UInt64((ownChecksum ?? -1) + 1) | (isPseudoHeader ? 0x1_0000 : 0) | (field.base == .transport && field.proto == "sctp" && !field.isRaw ? 0x2_0000 : 0)
         store.second = trafficClassEffect(field, value)
         emit(store)
     }
