@@ -49,7 +49,8 @@ extension Program {
             Checksum.fillSCTP(packet.start + context.layer.offset, length: context.layer.end &- context.layer.offset)
         }
         refresh(&context)
-        if pc.pointee.b == PayloadBase.network.rawValue, context.parsed.family == .ipv6, context.parsed.flags.contains(.hasVerifiedChecksum) {
+        if pc.pointee.b == PayloadBase.network.rawValue, context.parsed.family == .ipv6, context.parsed.flags.contains(.hasVerifiedChecksum),
+           Checksum.fold(removed) != Checksum.fold(added) {
             // The sum over the whole packet that connection tracking left (CHECKSUM_COMPLETE) is no longer its sum: IPv4's own checksum makes good
             // for what changes in the header, IPv6 has none. The next one who asks sums up anew.
             context.parsed.flags.remove(.hasVerifiedChecksum)

@@ -52,6 +52,8 @@ extension SlowPath {
         guard parsed.transportLength >= 8, !parsed.flags.contains(.isFragment) else { return false }
         let header = Int(parsed.transportOffset)
         if parsed.family == .ipv6, packet.load16(header + 6) == 0 { return false }
+        // What software has summed up Linux's UDP does not sum up again, but for short datagrams (udp6_csum_init, CHECKSUM_BREAK).
+        if parsed.flags.contains(.hadVerifiedChecksum), parsed.transportProtocol == IPProtocol.udp, parsed.transportLength > 76 { return false }
         if parsed.family == .ipv6, parsed.transportProtocol == IPProtocol.udp, packet.load16(header + 4) == 0 {
             return UpperLayer(packet, parsed)?.hasRightChecksum(packet, parsed) ?? false
         }
