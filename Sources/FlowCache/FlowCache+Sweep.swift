@@ -127,6 +127,23 @@ extension FlowCache {
         return record(handle.isAlternate == family.pointee.current.isAlternate ? family.pointee.current : family.pointee.other, handle.place, now: now)
     }
 
+    /// Of a flow whose table is being resized: what is known of its other visible entry, in which workers count that have not taken up the
+    /// new table yet. nil if there is none.
+    public func inspectOther(_ handle: FlowHandle, now: Timestamp) -> FlowRecord? {
+        let family = family(isIPv6: handle.isIPv6)
+        guard family.pointee.isResizing, let here = current(handle), here.isAlternate == family.pointee.current.isAlternate else { return nil }
+        let key = family.pointee.current.key(here.place)
+        let slot = family.pointee.other.view.find(key, hash: seeds.hash(key))
+        return slot < 0 ? nil : record(family.pointee.other, slot, now: now)
+    }
+
+    /// Takes what that other entry counted since its last report.
+    public mutating func reportOther(_ handle: FlowHandle, now: Timestamp) -> FlowRecord? {
+        guard let record = inspectOther(handle, now: now) else { return nil }
+        markReported(record.table, record)
+        return record
+    }
+
     /// Takes what one entry counted since its last report; nil if `handle` is not of a visible entry.
     public mutating func report(_ handle: FlowHandle, now: Timestamp) -> FlowRecord? {
         guard let record = inspect(handle, now: now) else { return nil }

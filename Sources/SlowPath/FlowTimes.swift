@@ -16,8 +16,8 @@ struct FlowTimes {
             var last: Timestamp = 0
             for place in Int(connection) * 2 ... Int(connection) * 2 + 1 {
                 // Without a packet since the last report there is nothing that the connection does not know.
-                guard let record = times.flows.pointee.inspect(times.handles[place], now: now), record.packets > 0 else { continue }
-                last = max(last, record.lastUsed)
+                if let record = times.flows.pointee.inspect(times.handles[place], now: now), record.packets > 0 { last = max(last, record.lastUsed) }
+                if let record = times.flows.pointee.inspectOther(times.handles[place], now: now), record.packets > 0 { last = max(last, record.lastUsed) }
             }
             return last
         }

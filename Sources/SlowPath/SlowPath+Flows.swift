@@ -190,6 +190,7 @@ extension SlowPath {
     mutating func creditFlows(of connection: UInt32, now: Timestamp) {
         for place in Int(connection) * 2 ... Int(connection) * 2 + 1 {
             if let record = flows.pointee.report(handles[place], now: now) { credit(record) }
+            if let record = flows.pointee.reportOther(handles[place], now: now) { credit(record) }
         }
     }
 
