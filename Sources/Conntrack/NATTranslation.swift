@@ -93,7 +93,9 @@ extension ConnectionTracker {
             guard available >= 8 else { return false }
             let delta = Checksum.add(addressDelta, Checksum.delta(packet.load16(portOffset), newPort))
             packet.store16(newPort, at: portOffset)
-            packet.store16(Checksum.applyUDP(delta, to: packet.load16(transportOffset + 6)), at: transportOffset + 6)
+            // Linux updates even a zero of UDP-Lite, whose checksum is mandatory (udplite_manip_pkt, RFC 3828).
+            let checksum = Checksum.applyUDP(delta, to: packet.load16(transportOffset + 6), isMandatory: `protocol` == IPProtocol.udplite)
+            packet.store16(checksum, at: transportOffset + 6)
         case IPProtocol.sctp:
             guard available >= 8 else { return false }
             packet.store16(newPort, at: portOffset)

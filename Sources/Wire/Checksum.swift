@@ -90,10 +90,10 @@ public enum Checksum {
     @inlinable @inline(__always)
     public static func apply(_ delta: UInt64, to checksum: UInt16) -> UInt16 { ~fold(add(UInt64(~checksum), delta)) }
 
-    /// As `apply`, for UDP: 0 means "no checksum" and stays; a sum that comes out as 0 is sent as 0xffff (RFC 768).
+    /// As `apply`, for UDP: 0 means "no checksum" and stays unless a checksum is mandatory; a sum that comes out as 0 is sent as 0xffff (RFC 768).
     @inlinable @inline(__always)
-    public static func applyUDP(_ delta: UInt64, to checksum: UInt16) -> UInt16 {
-        if checksum == 0 { return 0 }
+    public static func applyUDP(_ delta: UInt64, to checksum: UInt16, isMandatory: Bool = false) -> UInt16 {
+        if checksum == 0, !isMandatory { return 0 }
         let updated = apply(delta, to: checksum)
         return updated == 0 ? 0xffff : updated
     }

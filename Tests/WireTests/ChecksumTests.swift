@@ -49,6 +49,7 @@ import Wire
 
     @Test func udpZero() {
         #expect(Checksum.applyUDP(Checksum.delta(UInt16(1), 2), to: 0) == 0)
+        #expect(Checksum.applyUDP(Checksum.delta(UInt16(1), 2), to: 0, isMandatory: true) == 0xfffe)
         // A change that makes the sum 0xffff is sent as 0xffff, never as "none".
         #expect(Checksum.apply(Checksum.delta(UInt16(0), 0x1234), to: 0x1234) == 0)
         #expect(Checksum.applyUDP(Checksum.delta(UInt16(0), 0x1234), to: 0x1234) == 0xffff)
