@@ -96,6 +96,8 @@ struct FlowActionTable {
     struct Bookkeeping {
         var references: UInt32
         var next: UInt32
+        /// `FlowDescription.neighbour`.
+        var neighbour = FlowDescription.noNeighbour
     }
     let capacity: Int
     /// Read by workers; everything else is the writer's.
@@ -142,12 +144,12 @@ struct FlowActionTable {
         return Int(truncatingIfNeeded: hash >> 32) & bucketMask
     }
 
-    /// The index of `action` with one reference more; nil when the table is full.
-    mutating func retain(_ action: FlowAction) -> UInt32? {
+    /// The index of `action` towards `neighbour` with one reference more; nil when the table is full.
+    mutating func retain(_ action: FlowAction, neighbour: UInt32) -> UInt32? {
         let bucket = bucket(of: action)
         var index = heads[bucket]
         while index != FlowActionTable.none {
-            if actions[Int(index)] == action {
+            if actions[Int(index)] == action, bookkeeping[Int(index)].neighbour == neighbour {
                 bookkeeping[Int(index)].references += 1
                 return index
             }
@@ -158,11 +160,13 @@ struct FlowActionTable {
         freeHead = bookkeeping[Int(index)].next
         // Plain store: the entry that names this action is published after it by the release store of its tag.
         (actions + Int(index)).initialize(to: action)
-        bookkeeping[Int(index)] = Bookkeeping(references: 1, next: heads[bucket])
+        bookkeeping[Int(index)] = Bookkeeping(references: 1, next: heads[bucket], neighbour: neighbour)
         heads[bucket] = index
         count += 1
         return index
     }
+
+    func neighbour(_ index: UInt32) -> UInt32 { bookkeeping[Int(index)].neighbour }
 
     /// One reference more to an action that is in use.
     mutating func retain(index: UInt32) { bookkeeping[Int(index)].references += 1 }

@@ -81,7 +81,7 @@ extension FlowCache {
     private mutating func place(
         _ description: FlowDescription, _ rewrite: FlowEntryRewrite, _ hash: UInt64, _ table: inout FlowTable, _ now: Timestamp
     ) -> Placement {
-        guard let action = actionTable.retain(FlowAction(description, rewritesTransport: rewrite.changesTransport)) else { return .actionTableFull }
+        guard let action = actionTable.retain(FlowAction(description, rewritesTransport: rewrite.changesTransport), neighbour: description.neighbour) else { return .actionTableFull }
         let existing = table.view.find(rewrite.key, hash: hash)
         if existing >= 0 && table.records[existing].creditList == description.creditList
             && rewrite.isHeld(by: table.view.entry(slot: existing), action: action, connection: description.connection) {

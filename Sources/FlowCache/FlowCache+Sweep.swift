@@ -19,6 +19,8 @@ public struct FlowRecord {
     public let isStale: Bool
     /// The credit list is this entry's to give back when it is reclaimed; false if a copy of the entry took that over.
     public let holdsCredits: Bool
+    /// `FlowDescription.neighbour`.
+    public let neighbour: UInt32
     let table: FlowTable
     let actions: UnsafePointer<FlowAction>
 
@@ -74,6 +76,7 @@ public struct FlowRecord {
         result.connection = connection
         result.direction = direction
         result.creditList = creditList
+        result.neighbour = neighbour
         return result
     }
 }
@@ -110,8 +113,8 @@ extension FlowCache {
         return FlowRecord(
             handle: table.handle(slot), creditList: kept.creditList, connection: table.connection(slot), packets: UInt64(packets &- kept.sweptPackets),
             bytes: bytes &- kept.sweptBytes, lastUsed: FlowCache.timestamp(tick: lastUsed, now: now),
-            isStale: table.generation(slot).pointee.load(ordering: .relaxed) != generation, holdsCredits: !kept.hasHeir, table: table,
-            actions: reader.actions)
+            isStale: table.generation(slot).pointee.load(ordering: .relaxed) != generation, holdsCredits: !kept.hasHeir,
+            neighbour: actionTable.neighbour(table.action(slot)), table: table, actions: reader.actions)
     }
 
     private func markReported(_ table: FlowTable, _ record: FlowRecord) {

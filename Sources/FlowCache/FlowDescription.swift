@@ -84,6 +84,9 @@ import Wire
     public var owner = FlowOwner(worker: 0)
     /// Index of the credit list that the slow path keeps for this flow's counters.
     public var creditList: UInt32 = 0
+    /// The caller's number for whom `rewrite.destinationMAC` belongs to, so that a sweep can tell whose flows are in use; the cache only keeps it.
+    public var neighbour: UInt32 = FlowDescription.noNeighbour
     @inlinable public init() {}
     public static var untracked: UInt32 { UInt32.max }
+    public static var noNeighbour: UInt32 { UInt32.max }
 }

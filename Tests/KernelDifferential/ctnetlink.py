@@ -62,6 +62,10 @@ def chosen(source, destination, protocol, sport, dport, zone=0):
         ports += attribute(2, struct.pack("!H", sport)) + attribute(3, struct.pack("!H", dport))
     request = attribute(1, attribute(1, addresses, True) + attribute(2, ports, True), True) + (attribute(18, struct.pack("!H", zone)) if zone else b"")
     for kind, body in Netlink.ask(NFNL_SUBSYS_CTNETLINK << 8 | GET, REQUEST_ACK, request, socket.AF_INET6 if six else socket.AF_INET):
+        # Linux finds a connection by its reply as well.
+        original = attributes(attributes(attributes(body[4:])[1]).get(1, b""))
+        if source not in original.values() or original.get(3 if six else 1) != source:
+            continue
         proto = attributes(attributes(attributes(body[4:])[2]).get(2, b""))
         if protocol in (1, 58):
             return (number(proto.get(4 if protocol == 1 else 7)),) * 2

@@ -17,7 +17,7 @@ import frames
 CLONE_NEWNET, TUNSETIFF, TAP_NO_PI = 0x40000000, 0x400454CA, 0x1002
 NFT_CTX_OUTPUT_HANDLE = 1 << 3
 SETTINGS = """ipv4/ip_forward=1 ipv6/conf/all/forwarding=1 ipv4/conf/all/rp_filter=0 ipv4/conf/default/rp_filter=0 ipv4/icmp_ratelimit=0
-ipv6/icmp/ratelimit=0 ipv4/conf/all/send_redirects=0 ipv4/conf/default/send_redirects=0 ipv4/icmp_msgs_per_sec=1000000
+ipv6/icmp/ratelimit=0 ipv4/conf/all/send_redirects=0 ipv4/conf/default/send_redirects=0 ipv4/icmp_msgs_per_sec=1000000 ipv4/icmp_msgs_burst=1000000
 ipv4/ipfrag_time=100000 ipv6/ip6frag_time=100000 netfilter/nf_conntrack_frag6_timeout=100000
 ipv4/ipfrag_high_thresh=200000000 ipv6/ip6frag_high_thresh=200000000 netfilter/nf_conntrack_frag6_high_thresh=200000000
 ipv6/conf/default/mldv2_unsolicited_report_interval=1 ipv6/conf/default/mldv1_unsolicited_report_interval=1

@@ -116,7 +116,7 @@ def play(case, engines, exact=False):
             continue
         outs, ins, moments, chosen = [], [], [], []
         for engine, speaker in zip(engines, speakers):
-            out, sent = [], speaker.frames(step)
+            out, sent, named = [], speaker.frames(step), None
             for place, (port, data) in enumerate(sent):
                 wait = step.get("wait", 1) * 1_000_000 if place == 0 else 1000
                 if place < len(moments):
@@ -124,7 +124,9 @@ def play(case, engines, exact=False):
                     out += engine.send(data, port, moments[place], chosen[place])
                 else:
                     came = engine.send(data, port, wait)
-                    chosen.append(not exact and engine.chosen(data) or f.ports(data, came))
+                    # What later fragments complete has its ports in the first one.
+                    named = data if named is None or f.ends(data) else named
+                    chosen.append(not exact and engine.chosen(named) or f.ports(named, came))
                     out += came
             if hasattr(engine, "moments"):
                 moments = [after - before for before, after in zip(engine.moments, engine.moments[1:])]
