@@ -38,8 +38,9 @@ extension ConnectionTracker {
         tuple.zone = zone.identifier(of: .original)
         let hash = hash.tuple(tuple)
         // A packet that reopens a closed connection is looked up again, once: the old connection is gone then.
-        for _ in 0..<2 {
+        for attempt in 0..<2 {
             var tracking = Tracking()
+            tracking.wasRepeated = attempt > 0
             let node = find(tuple, hash: hash, zone: zone, now: now)
             let index: UInt32
             if node != Connection.none {

@@ -42,6 +42,8 @@ import Wire
     /// An ICMP error about the connection: its inner packet is translated, and no NAT chain is asked.
     public var isRelatedError = false
     public var invalidReason = InvalidReason.none
+    /// The packet ended a closed connection and began another: all that is looked at was looked at twice (NF_REPEAT).
+    public var wasRepeated = false
     /// Other than `.none`: drop the packet (table full, …).
     public var dropReason = DropReason.none
     @inlinable public init() {}

@@ -1,7 +1,7 @@
 // What many flows share: next hop, link header, guards. Entries name one by index, so that an IPv4 entry is one cache line.
 //
 // Invariant: an action never changes while an entry that a reader may still hold names it. It is freed with the last such
-// entry, after quiescence. There are as many actions as there are (next hop, guard) combinations in use; when the table is
+// entry, after quiescence. There are as many actions as there are (neighbour, link header, guard) combinations in use; when the table is
 // full, a flow that needs a new one is refused and stays on the slow path (`refusedActionTableFull`).
 import Wire
 

@@ -49,7 +49,7 @@ extension Program {
             Checksum.fillSCTP(packet.start + context.layer.offset, length: context.layer.end &- context.layer.offset)
         }
         refresh(&context)
-        if pc.pointee.b == PayloadBase.network.rawValue, context.parsed.family == .ipv6, context.parsed.flags.contains(.hasVerifiedChecksum),
+        if pc.pointee.b == PayloadBase.network.rawValue, context.parsed.family == .ipv6, context.parsed.flags.intersection([.hasVerifiedChecksum, .needsNoChecksum]) == .hasVerifiedChecksum,
            Checksum.fold(removed) != Checksum.fold(added) {
             // The sum over the whole packet that connection tracking left (CHECKSUM_COMPLETE) is no longer its sum: IPv4's own checksum makes good
             // for what changes in the header, IPv6 has none. The next one who asks sums up anew.
@@ -91,7 +91,7 @@ extension Program {
         context.mangled = true
         var parsed = context.parsed
         // `layer` stays as it is: Linux looks at the headers once for each chain.
-        let verified = context.parsed.flags.intersection([.hasVerifiedChecksum, .hadVerifiedChecksum])
+        let verified = context.parsed.flags.intersection([.hasVerifiedChecksum, .hadVerifiedChecksum, .needsNoChecksum])
         switch PacketParser.parse(context.packet, into: &parsed, ipv4ChecksumIsGood: true) {
         case .none: context.parsed = parsed
         case .martianSource, .martianDestination:

@@ -35,7 +35,8 @@ public struct NeighbourTimers: Sendable {
 
 /// What `resolve` says.
 public enum NeighbourResolution: Sendable {
-    case resolved(EthernetAddress)
+    /// The MAC address, and the neighbour's number for `noteUse`.
+    case resolved(EthernetAddress, neighbour: UInt32)
     /// The handle is queued. `displaced` is the handle that had to go for it (`DropReason.neighbourQueueFull`).
     case pending(displaced: UInt32?)
     /// The handle is not queued.

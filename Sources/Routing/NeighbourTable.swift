@@ -157,7 +157,7 @@ public struct NeighbourTable: ~Copyable {
             index = create(address, port: port, now: now)
             guard index != NeighbourTable.nothing else { return .failed(.neighbourTableFull) }
         }
-        if let mac = use(index, now: now) { return .resolved(mac) }
+        if let mac = use(index, now: now) { return .resolved(mac, neighbour: index) }
         let entry = entries + Int(index)
         if entry.pointee.state != .incomplete {
             // New, or failed: ask (again).
@@ -184,11 +184,19 @@ public struct NeighbourTable: ~Copyable {
         return .pending(displaced: displaced)
     }
 
-    /// The MAC address if it is known, and the same effect on the neighbour's state as a packet would have; for flows
-    /// whose packets do not come by here.
-    public mutating func noteUse(_ address: IPAddress, port: PortIndex, now: Timestamp) -> EthernetAddress? {
+    /// Packets that did not come by here went to the neighbour that `resolve` gave this number, the last of them at `time`: it has the effect
+    /// on the neighbour's state that they would have had. A number that has another neighbour by now does no more than have that one asked.
+    public mutating func noteUse(_ neighbour: UInt32, at time: Timestamp, now: Timestamp) {
+        guard Int(neighbour) < capacity, time > entries[Int(neighbour)].used else { return }
+        // A timer runs from now on: what happened before it could.
+        _ = use(neighbour, now: now)
+        entries[Int(neighbour)].used = time
+    }
+
+    /// The MAC address that is in use for a neighbour; nil if none is. Not for the packet path.
+    public func address(of address: IPAddress, port: PortIndex) -> EthernetAddress? {
         let index = find(address, port: port)
-        return index == NeighbourTable.nothing ? nil : use(index, now: now)
+        return index == NeighbourTable.nothing || !NeighbourTable.isUsable(entries[Int(index)].state) ? nil : entries[Int(index)].mac
     }
 
     /// What is to be done next; nil when nothing is.

@@ -70,6 +70,7 @@ extension SlowPath {
         flow.rewrite.sourceMAC = transit.packet.loadMAC(6)
         flow.rewrite.source = parsed.sourceAddress
         flow.rewrite.destination = parsed.destinationAddress
+        flow.neighbour = transit.neighbour
         guard let leaving = FlowKey(parsed: parsed, ingress: transit.ingress) else { return false }
         flow.rewrite.sourcePort = leaving.sourcePort
         flow.rewrite.destinationPort = leaving.destinationPort
@@ -161,9 +162,10 @@ extension SlowPath {
 
     // MARK: - Crediting
 
-    /// Credits what workers forwarded for one entry to the counters on its way and to its connection.
-    mutating func credit(_ record: FlowRecord) {
+    /// Credits what workers forwarded for one entry to the counters on its way, to its connection and to its neighbour.
+    mutating func credit(_ record: FlowRecord, now: Timestamp) {
         guard record.packets > 0 else { return }
+        if record.neighbour != FlowDescription.noNeighbour, !record.isStale { router.neighbours.noteUse(record.neighbour, at: record.lastUsed, now: now) }
         for counter in credits[record.creditList] { ruleset.credit(counter: counter, packets: record.packets, bytes: record.bytes) }
         guard record.connection != FlowDescription.untracked else { return }
         let generation = tracker.pointee.connection(record.connection).pointee.generation
@@ -178,7 +180,7 @@ extension SlowPath {
         var cursor = sweepCursor
         let idle = settings.untrackedIdle
         let isRound = flows.pointee.sweep(&cursor, budget: budget, now: now) { record in
-            credit(record)
+            credit(record, now: now)
             if record.connection != FlowDescription.untracked { noteBusy(record, now: now) }
             return record.connection != FlowDescription.untracked || now &- min(now, record.lastUsed) < idle
         }
@@ -189,8 +191,8 @@ extension SlowPath {
     /// Credits what workers have counted for a connection's entries so far.
     mutating func creditFlows(of connection: UInt32, now: Timestamp) {
         for place in Int(connection) * 2 ... Int(connection) * 2 + 1 {
-            if let record = flows.pointee.report(handles[place], now: now) { credit(record) }
-            if let record = flows.pointee.reportOther(handles[place], now: now) { credit(record) }
+            if let record = flows.pointee.report(handles[place], now: now) { credit(record, now: now) }
+            if let record = flows.pointee.reportOther(handles[place], now: now) { credit(record, now: now) }
         }
     }
 
@@ -198,7 +200,7 @@ extension SlowPath {
     public mutating func creditAllFlows(now: Timestamp) {
         let flows = self.flows
         flows.pointee.sweep(now: now) { record in
-            credit(record)
+            credit(record, now: now)
             return true
         }
     }
@@ -217,7 +219,7 @@ extension SlowPath {
     public mutating func endGracePeriod(now: Timestamp) {
         let flows = self.flows
         flows.pointee.endGracePeriod(now: now) { record in
-            credit(record)
+            credit(record, now: now)
             if record.holdsCredits { credits.release(record.creditList) }
         }
         tracker.pointee.endWindowGracePeriod()
@@ -231,7 +233,7 @@ extension SlowPath {
     public mutating func advanceFlowResize(budget: Int, now: Timestamp) -> FlowCache.ResizeStep {
         let flows = self.flows
         return flows.pointee.advanceResize(budget: budget, now: now) { record, heir in
-            credit(record)
+            credit(record, now: now)
             if record.holdsCredits { credits.release(record.creditList) }
             guard record.connection != FlowDescription.untracked else { return }
             let place = Int(record.connection) * 2 + Int(record.direction)

@@ -16,7 +16,9 @@ extension SlowPath {
         if let mac = groupAddress(transit.nextHop) { return send(&transit, to: mac) }
         let handle = pendingPackets.next ?? SlowPath.unkept
         switch router.neighbours.resolve(transit.nextHop, port: transit.egress, now: transit.now, handle: handle) {
-        case .resolved(let mac): return send(&transit, to: mac)
+        case .resolved(let mac, let neighbour):
+            transit.neighbour = neighbour
+            return send(&transit, to: mac)
         case .failed(let reason): return .dropped(reason)
         case .pending(let displaced):
             if let displaced { giveUp(displaced, .neighbourQueueFull) }

@@ -79,8 +79,9 @@ extension SlowPath {
         if request.kind == .tcpReset {
             // Linux forgets on the way to the forward hook that the checksum was verified (skb_forward_csum), and asks again for a reset only.
             var judged = parsed
-            if transit.context.hook == .forward { judged.flags.remove(.hasVerifiedChecksum) }
-            guard isChecksumUsable(transit), judged.flags.contains(.hasVerifiedChecksum) || !isHeaderWrong, TCPReset.mayAnswer(packet, judged, upper, isLinkBroadcast: isBroadcast(parsed.destinationAddress)),
+            let isForgotten = transit.context.hook == .forward && !judged.flags.contains(.needsNoChecksum)
+            if isForgotten { judged.flags.remove(.hasVerifiedChecksum) }
+            guard isForgotten ? !transit.options.isStale : isChecksumUsable(transit), judged.flags.contains(.hasVerifiedChecksum) || !isHeaderWrong, TCPReset.mayAnswer(packet, judged, upper, isLinkBroadcast: isBroadcast(parsed.destinationAddress)),
                   var room = outbox.reserve(TCPReset.maximumLength) else { return }
             room.length = TCPReset.build(into: room, answering: packet, parsed, upper, style: .reject, link: LinkHeader())
             guard room.length > 0 else { return }

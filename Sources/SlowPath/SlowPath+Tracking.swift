@@ -29,6 +29,7 @@ extension SlowPath {
         // A packet that got its connection was verified; any other is for nothing but this.
         if !transit.isOwn, isVerified(&transit), transit.tracking.hasConnection && settings.verifiesChecksums || Checksum.verifyTransport(transit.packet, transit.parsed) {
             transit.parsed.flags.insert(.hasVerifiedChecksum)
+            if transit.tracking.wasRepeated { transit.parsed.flags.insert(.needsNoChecksum) }
         }
         // Rules may ask how much the connection carried, workers' packets included.
         if transit.tracking.hasConnection, transit.tracking.state != .new { creditFlows(of: transit.tracking.connection, now: transit.now) }

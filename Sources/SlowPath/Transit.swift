@@ -16,6 +16,8 @@ struct Transit {
     var egress: PortIndex = Transit.noPort
     /// The address to resolve on `egress`.
     var nextHop = IPAddress(ipv4: 0)
+    /// Its number in the neighbour table; `FlowDescription.noNeighbour` if nobody is asked for it.
+    var neighbour = FlowDescription.noNeighbour
     /// The route has no gateway: the packet goes to its destination, also where a rule changes that behind the routing decision.
     var isOnLink = false
     /// Largest IP packet that the route takes.

@@ -77,6 +77,9 @@ public enum TCPFlags {
         /// It had, until a rule changed something that the sum kept does not hold any more: a TCP reset and local delivery sum up
         /// anew, an ICMP error by a rule does not. The parser never sets it.
         public static var hadVerifiedChecksum: Flags { Flags(rawValue: 512) }
+        /// Connection tracking has found it right twice: nobody sums it up again, not even who otherwise would (CHECKSUM_UNNECESSARY). With
+        /// `hasVerifiedChecksum`; the parser never sets it.
+        public static var needsNoChecksum: Flags { Flags(rawValue: 1024) }
     }
 
     /// EtherType behind the last VLAN tag; the length field of an 802.3 frame as it stands.

@@ -33,7 +33,7 @@ func drain(_ table: inout NeighbourTable) -> [String] {
         known = table.update(a, port: 0, mac: mac(2), isConfirmation: true, mayCreate: false, overrides: true, now: 6)
         #expect(known)
         #expect(drain(&table) == ["transmit 1 to 02:00:00:00:00:02", "transmit 2 to 02:00:00:00:00:02"])
-        guard case .resolved(let found) = table.resolve(a, port: 0, now: 7, handle: 3) else {
+        guard case .resolved(let found, _) = table.resolve(a, port: 0, now: 7, handle: 3) else {
             Issue.record("not resolved")
             return
         }
@@ -73,20 +73,49 @@ func drain(_ table: inout NeighbourTable) -> [String] {
         table.expire(now: 30 * second, budget: 16)
         #expect(state(table) == .stale)
         // Used: five seconds of grace, then asked by unicast three times, then given up.
-        let used = table.noteUse(a, port: 0, now: 31 * second)
-        #expect(used == mac(2) && state(table) == .delay)
+        guard case .resolved(mac(2), let number) = table.resolve(a, port: 0, now: 31 * second, handle: 1) else {
+            Issue.record("a stale neighbour is not used")
+            return
+        }
+        #expect(state(table) == .delay)
         table.expire(now: 36 * second, budget: 16)
         #expect(state(table) == .probe)
         var events = drain(&table)
         let generation = table.generation
         for moment in 37...39 {
-            let stillUsable = table.noteUse(a, port: 0, now: Timestamp(moment) * second - 1)
-            #expect(stillUsable == mac(2))
+            table.noteUse(number, at: Timestamp(moment) * second - 1, now: Timestamp(moment) * second - 1)
+            #expect(table.address(of: a, port: 0) == mac(2))
             table.expire(now: Timestamp(moment) * second, budget: 16)
             events += drain(&table)
         }
         #expect(events == Array(repeating: "solicit 10.0.1.2 at 02:00:00:00:00:02", count: 3))
         #expect(state(table) == .failed && table.generation != generation)
+    }
+
+    /// Packets that others sent keep a neighbour asked for as its own would: it is in doubt with the end of its 30 seconds, not stale.
+    @Test func packetsThatOthersSent() {
+        var table = NeighbourTable(capacity: 16)
+        let a = ip("10.0.1.2")
+        table.update(a, port: 0, mac: mac(2), isConfirmation: true, mayCreate: true, overrides: true, now: 0)
+        guard case .resolved(_, let number) = table.resolve(a, port: 0, now: 1, handle: 1) else {
+            Issue.record("not resolved")
+            return
+        }
+        table.noteUse(number, at: 29 * second, now: 29 * second)
+        table.expire(now: 30 * second, budget: 16)
+        #expect(table.state(of: a, port: 0) == .delay)
+        // What was sent before does not count twice.
+        table.update(a, port: 0, mac: mac(2), isConfirmation: true, mayCreate: true, overrides: true, now: 31 * second)
+        table.expire(now: 61 * second, budget: 16)
+        table.noteUse(number, at: 29 * second, now: 62 * second)
+        #expect(table.state(of: a, port: 0) == .stale)
+        table.noteUse(number, at: 62 * second, now: 63 * second)
+        #expect(table.state(of: a, port: 0) == .delay)
+        // Numbers of nobody.
+        table.remove(a, port: 0)
+        table.noteUse(number, at: 70 * second, now: 70 * second)
+        table.noteUse(UInt32(table.capacity), at: 70 * second, now: 70 * second)
+        #expect(table.count == 0)
     }
 
     @Test func changesOfTheAddress() {
@@ -102,11 +131,11 @@ func drain(_ table: inout NeighbourTable) -> [String] {
         table.update(a, port: 0, mac: mac(3), isConfirmation: true, mayCreate: true, overrides: false, weakly: true, now: 2)
         #expect(table.state(of: a, port: 0) == .stale && table.generation == generation)
         table.update(a, port: 0, mac: mac(3), isConfirmation: false, mayCreate: true, overrides: true, now: 3)
-        let used = table.noteUse(a, port: 0, now: 3)
+        let used = table.address(of: a, port: 0)
         #expect(used == mac(3) && table.generation != generation)
         generation = table.generation
         table.update(a, port: 0, mac: EthernetAddress.broadcast, isConfirmation: true, mayCreate: true, overrides: true, now: 4)
-        #expect(table.noteUse(a, port: 0, now: 4) == mac(3) && table.generation == generation)
+        #expect(table.address(of: a, port: 0) == mac(3) && table.generation == generation)
         table.flush(port: 0)
         #expect(table.count == 0 && table.generation != generation)
     }
@@ -117,7 +146,7 @@ func drain(_ table: inout NeighbourTable) -> [String] {
         table.update(ip("10.0.1.2"), port: 0, mac: mac(3), isConfirmation: true, mayCreate: true, overrides: true, now: 1)
         table.expire(now: 1000 * second, budget: 4)
         table.flush(port: 0)
-        let used = table.noteUse(ip("10.0.1.2"), port: 0, now: 1000 * second)
+        let used = table.address(of: ip("10.0.1.2"), port: 0)
         #expect(used == mac(2))
         var refused = false
         do { try table.addPermanent(ip("10.0.1.3"), port: 0, mac: .broadcast, now: 0) } catch { refused = true }
@@ -167,7 +196,7 @@ func drain(_ table: inout NeighbourTable) -> [String] {
         for index in 0..<1000 {
             table.update(IPAddress(ipv4: 0x0b00_0000 + UInt32(index)), port: 0, mac: mac(7), isConfirmation: false, mayCreate: true, overrides: true, now: 4 * second)
         }
-        let used = table.noteUse(ip("10.0.1.2"), port: 0, now: 5 * second)
+        let used = table.address(of: ip("10.0.1.2"), port: 0)
         #expect(table.count <= 64 && used == mac(2))
     }
 

@@ -147,15 +147,25 @@ struct SlowPathHarness: ~Copyable {
         let start = buffer + 256
         frame.withUnsafeBytes { if let base = $0.baseAddress { start.copyMemory(from: base, byteCount: $0.count) } }
         let outcome = path.process(PacketBuffer(start: start, length: frame.count, headroom: 256, tailroom: 4096), ingress: PortIndex(port), now: now)
-        var sent: [(port: Int, frame: [UInt8])] = []
-        for index in 0 ..< path.outbox.count {
-            let packet = path.outbox[index]
-            sent.append((Int(packet.port), [UInt8](UnsafeRawBufferPointer(start: packet.start, count: packet.length))))
-        }
+        var sent = said
         if outcome.sendsInPlace { sent.append((Int(outcome.port), [UInt8](UnsafeRawBufferPointer(start: path.inPlace.start, count: path.inPlace.length)))) }
         if outcome.publishes { path.commitPublication(now: now) }
         disposition = outcome.disposition
         return sent
+    }
+
+    /// What happens by the clock; everything that comes out.
+    mutating func timers() -> [(port: Int, frame: [UInt8])] {
+        path.runTimers(now: now)
+        return said
+    }
+
+    /// What the router made itself.
+    private var said: [(port: Int, frame: [UInt8])] {
+        (0 ..< path.outbox.count).map { index in
+            let packet = path.outbox[index]
+            return (Int(packet.port), [UInt8](UnsafeRawBufferPointer(start: packet.start, count: packet.length)))
+        }
     }
 
     /// How the last frame ended.
