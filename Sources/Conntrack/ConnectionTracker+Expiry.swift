@@ -99,7 +99,8 @@ extension ConnectionTracker {
 
     /// Lets the connection live as long as if its last packet had come at `lastSeen`.
     mutating func noteSeen(_ connection: UnsafeMutablePointer<Connection>, _ lastSeen: Timestamp) {
-        guard lastSeen >= connection.pointee.lastSeen, !connection.pointee.status.contains(.fixedTimeout) else { return }
+        // At the same moment the slow path's packet was the later one: it is what asked for the count of those before it.
+        guard lastSeen > connection.pointee.lastSeen, !connection.pointee.status.contains(.fixedTimeout) else { return }
         connection.pointee.lastSeen = lastSeen
         connection.pointee.deadline = lastSeen &+ UInt64(idleSeconds(connection, lastSeen: lastSeen)) &* 1_000_000_000
     }

@@ -4,24 +4,32 @@
 // error's own, which Linux computes. Nothing is written outside the packet, whatever the headers claim.
 import Wire
 
+/// What a hook's translation did to a packet.
+@frozen public enum NATOutcome: Sendable {
+    /// This side of the connection is not translated.
+    case untouched
+    case rewritten
+    /// To be dropped: a header too short to be rewritten, a redirect about a translated connection.
+    case refused
+}
+
 extension ConnectionTracker {
     /// Rewrites the packet as its connection's binding says for this hook; `parsed` follows. Nothing happens if this side
     /// of the connection is not translated.
     ///
     /// At prerouting and output the destination changes, at postrouting and input the source; a reply is changed at the
     /// hook of the opposite manipulation, so that it meets the addresses in reverse.
-    /// - Returns: false: drop the packet (a header too short to be rewritten, a redirect about a translated connection).
-    public mutating func translate(_ packet: PacketBuffer, _ parsed: inout ParsedPacket, _ tracking: Tracking, _ manipulation: NATManipulation) -> Bool {
-        guard tracking.hasConnection, let family = parsed.family else { return true }
+    public mutating func translate(_ packet: PacketBuffer, _ parsed: inout ParsedPacket, _ tracking: Tracking, _ manipulation: NATManipulation) -> NATOutcome {
+        guard tracking.hasConnection, let family = parsed.family else { return .untouched }
         let connection = self.connection(tracking.connection)
         let status = connection.pointee.status
         let isRedirect = tracking.isRelatedError && packet.load8(Int(parsed.transportOffset)) == (family == .ipv4 ? 5 : 137)
-        if isRedirect, !status.isSuperset(of: .allNATDone) || connection.pointee.isTranslated { return false }
+        if isRedirect, !status.isSuperset(of: .allNATDone) || connection.pointee.isTranslated { return .refused }
         let changesSource = (manipulation == .source) != tracking.isReply
-        guard status.contains(changesSource ? .sourceNAT : .destinationNAT) else { return true }
+        guard status.contains(changesSource ? .sourceNAT : .destinationNAT) else { return .untouched }
 
         let opposite = connection.pointee.tuple(tracking.direction.opposite)
-        guard let target = opposite.inverted else { return true }
+        guard let target = opposite.inverted else { return .untouched }
         let networkOffset = Int(parsed.networkOffset)
         let end = networkOffset + Int(parsed.networkLength)
         let transportOffset = Int(parsed.transportOffset)
@@ -29,7 +37,7 @@ extension ConnectionTracker {
             // The quoted packet ran the other way: its other end changes, to what the opposite direction shows.
             let quoted = transportOffset + (isRedirect && family == .ipv6 ? 48 : 8)
             let inner: NATManipulation = manipulation == .source ? .destination : .source
-            guard rewriteQuoted(packet, family, offset: quoted, end: end, opposite, inner) else { return false }
+            guard rewriteQuoted(packet, family, offset: quoted, end: end, opposite, inner) else { return .refused }
             packet.store16(0, at: transportOffset + 2)
             let length = end - transportOffset
             let pseudo =
@@ -41,10 +49,10 @@ extension ConnectionTracker {
         }
         let `protocol` = tracking.isRelatedError ? (family == .ipv4 ? IPProtocol.icmp : IPProtocol.icmpv6) : target.transportProtocol
         guard rewrite(packet, family, networkOffset: networkOffset, transportOffset: transportOffset, end: end, protocol: `protocol`, target, manipulation) else {
-            return false
+            return .refused
         }
         refresh(&parsed, packet, target, manipulation)
-        return true
+        return .rewritten
     }
 
     private mutating func refresh(_ parsed: inout ParsedPacket, _ packet: PacketBuffer, _ target: ConnectionTuple, _ manipulation: NATManipulation) {

@@ -43,6 +43,8 @@ import Wire
         public static let rewritesTrafficClass: UInt8 = 16
         /// The frame arrives or leaves with VLAN tags or a PPPoE session header: the link header may change its length.
         public static let rewritesTags: UInt8 = 32
+        /// With `rewritesTrafficClass`: `FlowRewrite.writesChecksumLast`.
+        public static let writesChecksumLast: UInt8 = 64
         /// What only the long way does.
         public static let isNotPlain = rewritesTrafficClass | rewritesTags
     }
@@ -71,7 +73,7 @@ import Wire
         guardTrafficClassValue = guards.trafficClassValue & guards.trafficClassMask
         trafficClassMask = rewrite.trafficClassMask
         trafficClassValue = rewrite.trafficClassValue
-        if trafficClassMask != 0 || trafficClassValue != 0 { flags |= Flag.rewritesTrafficClass }
+        if trafficClassMask != 0 || trafficClassValue != 0 { flags |= rewrite.writesChecksumLast ? Flag.rewritesTrafficClass | Flag.writesChecksumLast : Flag.rewritesTrafficClass }
         vlanCount = min(rewrite.vlanCount, 2)
         vlanTags = rewrite.vlanTags
         if rewrite.pppoeSession != 0 {

@@ -66,6 +66,7 @@ public struct FlowRecord {
         result.rewrite.destinationPort = changed.destinationPort
         result.rewrite.trafficClassMask = action.trafficClassMask
         result.rewrite.trafficClassValue = action.trafficClassValue
+        result.rewrite.writesChecksumLast = action.flags & FlowAction.Flag.writesChecksumLast != 0
         result.guard.tcpFlagsMask = action.tcpFlagsMask
         result.guard.tcpFlagsValue = action.tcpFlagsValue
         result.guard.trafficClassMask = action.guardTrafficClassMask

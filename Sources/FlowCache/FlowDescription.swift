@@ -51,6 +51,8 @@ import Wire
     /// `trafficClass = (old & ~mask) | value`.
     public var trafficClassMask: UInt8 = 0
     public var trafficClassValue: UInt8 = 0
+    /// That is the last change of the IPv4 header: a header checksum of zero is written as 0xffff.
+    public var writesChecksumLast = false
     @inlinable public init() {}
 }
 

@@ -123,7 +123,8 @@ extension FlowProbe {
             let changed = first & 0xff | UInt16(new) &<< 8
             let difference = folded(UInt32(~first) &+ UInt32(changed))
             store16(changed, network, 0)
-            store16(adjusted(raw16(network, 10), difference), network, 10)
+            let updated = adjusted(raw16(network, 10), difference)
+            store16(updated == 0 && action.pointee.flags & FlowAction.Flag.writesChecksumLast != 0 ? 0xffff : updated, network, 10)
         }
     }
 

@@ -20,6 +20,7 @@ extension Program {
                 let mask = UInt8(truncatingIfNeeded: pc.pointee.second >> 8), value = UInt8(truncatingIfNeeded: pc.pointee.second)
                 walk.pointee.setTrafficClassMask |= mask
                 walk.pointee.setTrafficClassValue = walk.pointee.setTrafficClassValue & ~mask | value
+                walk.pointee.writesChecksumLast = true
             }
         }
         let position = Int(pc.pointee.x), length = Int(pc.pointee.length)

@@ -45,6 +45,9 @@
     /// Constant effect: `trafficClass = old & ~setTrafficClassMask | setTrafficClassValue`.
     public var setTrafficClassMask: UInt8 = 0
     public var setTrafficClassValue: UInt8 = 0
+    /// Of all that changed the IPv4 header's checksum such an effect was the last: a sum of zero is then written as 0xffff, by nobody else
+    /// (nft_payload_csum_inet). Who changes the header behind the rules clears it.
+    public var writesChecksumLast = false
     /// Constant effect: the packet's mark (only the slow path reads it).
     public var setsMark = false
     /// The first rule that needs every packet; `CompiledRuleset.ruleDescription` names it.
@@ -75,6 +78,7 @@
         trafficClassMask = 0
         setTrafficClassMask = 0
         setTrafficClassValue = 0
+        writesChecksumLast = false
         setsMark = false
         uncacheableReason = .none
         uncacheableRule = UInt32.max

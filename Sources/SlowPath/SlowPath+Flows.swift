@@ -76,6 +76,7 @@ extension SlowPath {
         flow.rewrite.destinationPort = leaving.destinationPort
         flow.rewrite.trafficClassMask = walk.pointee.setTrafficClassMask
         flow.rewrite.trafficClassValue = walk.pointee.setTrafficClassValue
+        flow.rewrite.writesChecksumLast = walk.pointee.writesChecksumLast
         publication = flow
         publishedTimeToLive = transit.arrivalTimeToLive
         return true

@@ -71,6 +71,7 @@ extension SlowPath {
 
     mutating func decrementTimeToLive(_ transit: inout Transit) {
         let network = Int(transit.parsed.networkOffset)
+        walk.pointee.writesChecksumLast = false
         transit.parsed.timeToLive &-= 1
         if transit.parsed.family == .ipv4 {
             let old = transit.packet.load16(network + 8)

@@ -147,7 +147,11 @@ extension SlowPath {
         let manipulation: NATManipulation = hook == .prerouting || hook == .output ? .destination : .source
         if hook == .postrouting, tracker.pointee.masqueradeMoved(transit.tracking, to: UInt32(transit.egress) + 1) { return .dropped(.natClash) }
         if tracker.pointee.needsNATBinding(transit.tracking, manipulation), let ended = bind(hook, manipulation, &transit) { return ended }
-        guard tracker.pointee.translate(transit.packet, &transit.context.parsed, transit.tracking, manipulation) else { return .dropped(.natExhausted) }
+        switch tracker.pointee.translate(transit.packet, &transit.context.parsed, transit.tracking, manipulation) {
+        case .untouched: break
+        case .rewritten: walk.pointee.writesChecksumLast = false
+        case .refused: return .dropped(.natExhausted)
+        }
         refreshBinding(&transit)
         if hook == .output {
             let connection = tracker.pointee.connection(transit.tracking.connection), isReply = transit.tracking.direction == .reply

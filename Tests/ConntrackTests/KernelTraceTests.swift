@@ -148,7 +148,7 @@ struct TraceReplay: ~Copyable {
                 guard tracker.setUpNAT(tracking.connection, manipulation, range: rule?.range, now: now) else { return (false, tracking, parsed.destinationAddress) }
                 if manipulation == .source, let wanted { adoptRandomPort(tracking.connection, parsed, wanted) }
             }
-            guard tracker.translate(packet, &parsed, tracking, manipulation) else {
+            guard tracker.translate(packet, &parsed, tracking, manipulation) != .refused else {
                 tracker.release(tracking)
                 return (false, tracking, parsed.destinationAddress)
             }

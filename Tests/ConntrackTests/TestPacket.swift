@@ -116,7 +116,7 @@ final class TestTracker {
         tracker.addExpectation(tracking, transportProtocol: transportProtocol, port: port, seconds: seconds, limit: limit, now: now)
     }
     func translate(_ packet: PacketBuffer, _ parsed: inout ParsedPacket, _ tracking: Tracking, _ manipulation: NATManipulation) -> Bool {
-        tracker.translate(packet, &parsed, tracking, manipulation)
+        tracker.translate(packet, &parsed, tracking, manipulation) != .refused
     }
     func help(_ packet: inout PacketBuffer, _ parsed: inout ParsedPacket, _ tracking: Tracking, now: Timestamp) -> DropReason {
         tracker.help(&packet, &parsed, tracking, now: now)

@@ -184,6 +184,24 @@ import Wire
         }
     }
 
+    /// Whether a rule was the last to change the header decides how its sum of zero is written.
+    @Test(arguments: [false, true]) func headerChecksumThatBecomesZero(byRule: Bool) throws {
+        var flow = FlowDescription.plain(key(1))
+        flow.rewrite.trafficClassMask = 0xfc
+        flow.rewrite.trafficClassValue = 0x28
+        flow.rewrite.writesChecksumLast = byRule
+        // The same packet as it leaves, with a checksum of zero: the destination is chosen so.
+        var leaving = Packet(flow.key)
+        leaving.timeToLive -= 1
+        leaving.trafficClass = 0x28
+        let checksum = leaving.frame().buffer.load16(14 + 10), old = UInt16(truncatingIfNeeded: flow.key.destination.ipv4)
+        let new = try #require((UInt16.min...UInt16.max).first { Checksum.update(checksum, old: old, new: $0) == 0 })
+        flow.rewrite.destination = IPAddress(ipv4: flow.key.destination.ipv4 & 0xffff_0000 | UInt32(new))
+        let frame = Packet(flow.key).frame()
+        try forward(flow, frame)
+        #expect(frame.buffer.load16(14 + 10) == (byRule ? 0xffff : 0))
+    }
+
     @Test func udpChecksumThatBecomesZeroIsSentAsAllOnes() throws {
         // Choose the new source port so that the sum comes out as 0.
         let key = key(1)
