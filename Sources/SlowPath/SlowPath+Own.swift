@@ -23,7 +23,7 @@ extension SlowPath {
         prepare(&own.context, records: false)
         own.beginsSynproxy = beginsSynproxy
         own.context.hasPartialChecksum = isPartial
-        let disposition = sendOwn(&own, near: cause.ingress, attached: attached, isSourceOpen: isSourceOpen)
+        let disposition = sendOwn(&own, near: cause.ingress, attached: attached, template: cause.context.conntrack, isSourceOpen: isSourceOpen)
         if disposition == .forwarded { statistics.answered &+= 1 }
         finish(disposition, &own)
     }
@@ -32,7 +32,7 @@ extension SlowPath {
         transit.context.parsed.transportProtocol == (transit.context.parsed.family == .ipv4 ? IPProtocol.icmp : IPProtocol.icmpv6)
     }
 
-    private mutating func sendOwn(_ own: inout Transit, near port: PortIndex, attached: Tracking, isSourceOpen: Bool) -> Disposition {
+    private mutating func sendOwn(_ own: inout Transit, near port: PortIndex, attached: Tracking, template: borrowing ConntrackView, isSourceOpen: Bool) -> Disposition {
         let defect = PacketParser.parse(own.packet, into: &own.context.parsed)
         guard defect == .none else { return .dropped(defect) }
         guard routeOwn(&own, near: port, isSourceOpen: isSourceOpen) else { return .dropped(.noRoute) }
@@ -40,12 +40,24 @@ extension SlowPath {
         // Rules may ask how much the connection carried, workers' packets included.
         if attached.hasConnection { creditFlows(of: attached.connection, now: own.now) }
         refreshView(&own)
+        if template.hasTemplate { inheritTemplate(template, &own) }
         if let ended = runHook(.output, &own) { return ended }
         // A chain of type route that changed what routing asks, or NAT (ip_route_me_harder).
         if own.wantsRoute {
             guard routeOwn(&own, near: port, isSourceOpen: false) else { return .dropped(.noRoute) }
         }
         return postroute(&own)
+    }
+
+    /// What was refused before it was tracked had a stand-in for its connection, and so has the answer: related, the other way, in the same zone
+    /// (nf_conntrack_attach).
+    private func inheritTemplate(_ template: borrowing ConntrackView, _ own: inout Transit) {
+        guard !own.tracking.hasConnection else { return }
+        own.context.conntrack.hasTemplate = true
+        own.context.conntrack.state = ConntrackState.related
+        own.context.conntrack.direction = 1
+        own.context.conntrack.requestedZone = template.requestedZone
+        own.context.conntrack.requestedZoneDirections = template.requestedZoneDirections
     }
 
     private mutating func routeOwn(_ own: inout Transit, near port: PortIndex, isSourceOpen: Bool) -> Bool {

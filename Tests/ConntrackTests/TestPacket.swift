@@ -132,7 +132,7 @@ final class TestTracker {
         guard tracking.dropReason == .none else { return tracking }
         for (manipulation, range) in [(NATManipulation.destination, destination), (.source, source)] {
             if tracker.needsNATBinding(tracking, manipulation) { tracker.setUpNAT(tracking.connection, manipulation, range: range, steering: steering, now: now) }
-            guard tracker.translate(test.packet, &test.parsed, tracking, manipulation) else {
+            guard tracker.translate(test.packet, &test.parsed, tracking, manipulation) != .refused else {
                 tracker.release(tracking)
                 tracking.dropReason = .natExhausted
                 return tracking
