@@ -62,7 +62,7 @@ extension SlowPath {
             }
             let before = RoutedFields(&transit)
             if let ended = run(chains[index], &transit) { return ended }
-            if RoutedFields(&transit) != before { transit.wantsRoute = true }
+            if RoutedFields(&transit) != before, let ended = routeAgain(&transit) { return ended }
         }
         return hook == .postrouting || hook == .input ? confirm(&transit) : nil
     }

@@ -23,7 +23,8 @@ extension SlowPath {
         prepare(&own.context, records: false)
         own.beginsSynproxy = beginsSynproxy
         own.context.hasPartialChecksum = isPartial
-        let disposition = sendOwn(&own, near: cause.ingress, attached: attached, template: cause.context.conntrack, isSourceOpen: isSourceOpen)
+        own.cause = cause.ingress
+        let disposition = sendOwn(&own, attached: attached, template: cause.context.conntrack, isSourceOpen: isSourceOpen)
         if disposition == .forwarded { statistics.answered &+= 1 }
         finish(disposition, &own)
     }
@@ -32,20 +33,16 @@ extension SlowPath {
         transit.context.parsed.transportProtocol == (transit.context.parsed.family == .ipv4 ? IPProtocol.icmp : IPProtocol.icmpv6)
     }
 
-    private mutating func sendOwn(_ own: inout Transit, near port: PortIndex, attached: Tracking, template: borrowing ConntrackView, isSourceOpen: Bool) -> Disposition {
+    private mutating func sendOwn(_ own: inout Transit, attached: Tracking, template: borrowing ConntrackView, isSourceOpen: Bool) -> Disposition {
         let defect = PacketParser.parse(own.packet, into: &own.context.parsed)
         guard defect == .none else { return .dropped(defect) }
-        guard routeOwn(&own, near: port, isSourceOpen: isSourceOpen) else { return .dropped(.noRoute) }
+        guard routeOwn(&own, isSourceOpen: isSourceOpen) else { return .dropped(.noRoute) }
         own.tracking = attached
         // Rules may ask how much the connection carried, workers' packets included.
         if attached.hasConnection { creditFlows(of: attached.connection, now: own.now) }
         refreshView(&own)
         if template.hasTemplate { inheritTemplate(template, &own) }
         if let ended = runHook(.output, &own) { return ended }
-        // A chain of type route that changed what routing asks, or NAT (ip_route_me_harder).
-        if own.wantsRoute {
-            guard routeOwn(&own, near: port, isSourceOpen: false) else { return .dropped(.noRoute) }
-        }
         return postroute(&own)
     }
 
@@ -60,7 +57,18 @@ extension SlowPath {
         own.context.conntrack.requestedZoneDirections = template.requestedZoneDirections
     }
 
-    private mutating func routeOwn(_ own: inout Transit, near port: PortIndex, isSourceOpen: Bool) -> Bool {
+    /// A chain of type route at the output hook changed what routing asks, or NAT did: routed anew at once, whatever later chains change
+    /// (ip_route_me_harder). nil if the packet goes on; the hook's chains go on seeing the port of before.
+    mutating func routeAgain(_ own: inout Transit) -> Disposition? {
+        guard routeOwn(&own, isSourceOpen: false) else { return .dropped(.noRoute) }
+        own.context.routeMTU = UInt32(own.pathMTU)
+        own.context.nextHop = own.nextHop
+        own.context.isOnLink = own.isOnLink
+        return nil
+    }
+
+    private mutating func routeOwn(_ own: inout Transit, isSourceOpen: Bool) -> Bool {
+        let port = own.cause
         if NeighbourMessage.isDiscovery(own.parsed) {
             // Never leaves the link that it speaks of, whatever the routes say (ndisc_send_skb).
             own.egress = port

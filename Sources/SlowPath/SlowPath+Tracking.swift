@@ -157,7 +157,7 @@ extension SlowPath {
             let connection = tracker.pointee.connection(transit.tracking.connection), isReply = transit.tracking.direction == .reply
             let there = isReply ? connection.pointee.reply.destination : connection.pointee.original.destination
             let answering = isReply ? connection.pointee.original.source : connection.pointee.reply.source
-            if there != answering { transit.wantsRoute = true }
+            if there != answering { return routeAgain(&transit) }
         }
         return nil
     }

@@ -43,8 +43,8 @@ struct Transit {
     var arrivalTCPFlags: UInt8 = 0
     var arrivalTrafficClass: UInt8 = 0
     var arrivalTimeToLive: UInt8 = 0
-    /// A chain of type route changed what the routing decision had asked.
-    var wantsRoute = false
+    /// Of a packet of our own: the port of the packet that it answers.
+    var cause = Transit.noPort
     /// Conntrack has looked at the packet. If it found no connection, the flow's next packet may be judged otherwise, even
     /// where a rule then made this one untracked.
     var wasJudged = false

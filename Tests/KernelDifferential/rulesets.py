@@ -135,6 +135,9 @@ class Rulesets:
         # nft 1.0.6 joins an Ethernet address with a later protocol's EtherType, past what stands between them.
         if "ether " in text and re.search(r"ip|icmp|tcp|udp|th |sctp|dccp|arp|ah |esp|hbh|dst |frag|mh |rt |exthdr|protocol", text.replace("ether daddr", "").replace("ether saddr", "")):
             return False
+        # And flags with the window beside them (docs/nft.md).
+        if re.search(r"tcp flags (syn|ack|fin,rst) tcp (window|doff)|tcp (window|doff) \d+ tcp flags (syn|ack|fin,rst)", text):
+            return False
         # nft 1.0.6 makes one comparison of `icmpv6 code` and a later `th` field.
         if "icmp" in text and "th dport" in text:
             return False
