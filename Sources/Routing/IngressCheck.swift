@@ -6,7 +6,7 @@ import Wire
 
 extension Router {
     /// `.none` if an IPv4 packet with these addresses may be routed.
-    public func checkIngress(source: IPAddress, destination: IPAddress) -> DropReason {
+    public mutating func checkIngress(source: IPAddress, destination: IPAddress) -> DropReason {
         guard source.family == .ipv4 else { return .none }
         if source.isMulticast || source.isLimitedBroadcast { return .martianSource }
         let isBroadcast = destination.isLimitedBroadcast || (source.isUnspecified && destination.isUnspecified)

@@ -38,7 +38,7 @@ struct Surroundings: ~Copyable {
     }
 
     /// `fib`: net/ipv4/netfilter/nft_fib_ipv4.c, net/ipv6/netfilter/nft_fib_ipv6.c.
-    private func answer(_ query: FIBQuery) -> FIBAnswer {
+    private mutating func answer(_ query: FIBQuery) -> FIBAnswer {
         var answer = FIBAnswer()
         if query.wantsType {
             answer.addressType = query.address.family == .ipv4 ? ipv4Type(query) : ipv6Type(query)
@@ -85,7 +85,7 @@ struct Surroundings: ~Copyable {
     }
 
     /// IPv4 asks the table "local" alone: what is not ours is unicast, whatever the routes say (inet_dev_addr_type).
-    private func ipv4Type(_ query: FIBQuery) -> UInt8 {
+    private mutating func ipv4Type(_ query: FIBQuery) -> UInt8 {
         let address = query.address
         if address.isUnspecified || address.isLimitedBroadcast { return Self.addressType(.broadcast) }
         if address.isMulticast { return Self.addressType(.multicast) }
@@ -95,7 +95,7 @@ struct Surroundings: ~Copyable {
         return Self.addressType(own.kind == .broadcast ? .broadcast : .local)
     }
 
-    private func ipv6Type(_ query: FIBQuery) -> UInt8 {
+    private mutating func ipv6Type(_ query: FIBQuery) -> UInt8 {
         // Unspecified and IPv4-mapped addresses have no type.
         if query.address.isUnspecified || (query.address.high == 0 && query.address.low >> 32 == 0xffff) { return Self.addressType(.none) }
         let hasDevice = query.interface != PacketContext.noInterface
