@@ -74,7 +74,6 @@ extension CompiledRuleset {
     private func elements(_ number: Int, _ plan: SetPlan, _ named: NamedSet, _ program: Program, _ now: Timestamp) -> [Ruleset.SetElement] {
         let set = program.sets + number
         var result: [Ruleset.SetElement] = []
-        let templates = statementTemplates(plan, named)
         for index in 0 ..< set.pointee.fresh {
             let record = set.pointee.element(index).pointee
             guard record.flags & ElementRecord.Flag.inUse != 0, record.expires > now else { continue }
@@ -87,27 +86,16 @@ extension CompiledRuleset {
                 if record.timeout != 0, record.timeout != set.pointee.timeout { element.timeout = record.timeout / 1_000_000 }
             }
             if set.pointee.hasTimeout, record.expires != UInt64.max { element.expires = (record.expires &- now) / 1_000_000 }
-            if record.flags & ElementRecord.Flag.hasState != 0 {
+            if !record.run.isEmpty {
+                let templates = plan.statements(record.run)
                 let own = element.statements.count == templates.count ? element.statements : templates
-                element.statements = own.enumerated().map { position, statement in
+                element.statements = zip(record.run.indices, own).map { position, statement in
                     current(statement, set.pointee.statements[position].base &+ record.state, program, now)
                 }
             }
             result.append(element)
         }
         return result
-    }
-
-    /// The statements that a set's elements carry, from its declaration or from the rule that fills it.
-    private func statementTemplates(_ plan: SetPlan, _ named: NamedSet) -> [Statement] {
-        if !named.statements.isEmpty { return named.statements }
-        if let element = named.elements.first(where: { !$0.statements.isEmpty }) { return element.statements }
-        for chain in ruleset.tables[plan.table].chains {
-            for rule in chain.rules {
-                for case .setUpdate(let update) in rule.statements where update.set == named.name && !update.statements.isEmpty { return update.statements }
-            }
-        }
-        return []
     }
 
     private func value(at bytes: UnsafeMutableRawPointer, _ type: Datatype) -> Ruleset.Expression {

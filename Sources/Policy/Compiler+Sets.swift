@@ -54,13 +54,9 @@ extension Compiler {
         plan.isDynamic = named.flags.contains(.dynamic)
         plan.hasTimeout = named.flags.contains(.timeout) || named.timeout != nil
         if let interval = named.gcInterval, interval > 0 { plan.collectionInterval = min(interval, 1 << 40) &* 1_000_000 }
-        for statement in named.statements { addStatement(statement, to: &plan) }
+        let declared = run(named.statements, &plan)
         if let data = named.data { setDataLength(data, named.elements, &plan) }
-        if plan.statements.isEmpty, let first = named.elements.first(where: { !$0.statements.isEmpty }) {
-            // Their kinds only: what the element has counted is its own.
-            for statement in first.statements { addStatement(statement.unused, to: &plan) }
-        }
-        addElements(named.elements, named.data, &plan)
+        addElements(named.elements, named.data, &plan, declared: declared)
         let wanted = named.size ?? (plan.isDynamic || plan.hasTimeout ? Compiler.defaultDynamicSize : UInt32(plan.elements.count))
         plan.capacity = max(min(wanted, Compiler.maximumSize), UInt32(plan.elements.count))
         setNumbers[table][named.name] = sets.count
@@ -96,12 +92,8 @@ extension Compiler {
         }
     }
 
-    private func addStatement(_ statement: Statement, to plan: inout SetPlan) {
-        guard let state = newState(statement) else { return }
-        plan.statements.append(ElementStatement(op: state.op, base: 0, template: state.number))
-    }
-
-    func addElements(_ elements: [SetElement], _ data: MapData?, _ plan: inout SetPlan) {
+    /// `declared`: what an element without statements of its own carries.
+    func addElements(_ elements: [SetElement], _ data: MapData?, _ plan: inout SetPlan, declared: StatementRun = StatementRun()) {
         for element in elements {
             var planned = ElementPlan(first: [], last: [])
             if case .catchAll = element.key {
@@ -119,7 +111,8 @@ extension Compiler {
             if let expires = element.expires { planned.expires = now &+ expires &* 1_000_000 }
             if let data, let value = element.data { planned.data = self.data(value, data, plan, &planned.chain) }
             if planned.data.count < plan.dataLength { planned.data += [UInt8](repeating: 0, count: plan.dataLength - planned.data.count) }
-            planned.hasState = !plan.statements.isEmpty
+            // The kinds of its statements only: what it has counted is its own.
+            planned.run = element.statements.isEmpty ? declared : run(element.statements.map(\.unused), &plan)
             planned.statements = element.statements.compactMap { newState($0) }
             plan.elements.append(planned)
         }

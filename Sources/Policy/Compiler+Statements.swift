@@ -190,12 +190,6 @@ extension Compiler {
             guard load(data, at: length) == sets[number].dataLength else { return neverMatches("an update of @\(update.set)") }
         }
         for case .connectionLimit in update.statements { require(.conntrack) }
-        if sets[number].statements.isEmpty {
-            for statement in update.statements {
-                guard let state = newState(statement) else { continue }
-                sets[number].statements.append(ElementStatement(op: state.op, base: 0, template: state.number))
-            }
-        }
         if sets[number].capacity == 0 || (!sets[number].isDynamic && !sets[number].hasTimeout) {
             sets[number].isDynamic = true
             let declared = ruleset.tables[table].set(update.set)?.size
@@ -212,8 +206,8 @@ extension Compiler {
         }
         instruction.value = (update.timeout ?? 0) &* 1_000_000
         // A rule without statements adds elements without, unless the set was declared with some (nft_dynset_init).
-        let isDeclared = ruleset.tables[table].set(update.set).map { !$0.statements.isEmpty } ?? false
-        instruction.second = isDeclared || !update.statements.isEmpty ? 1 : 0
+        let declared = ruleset.tables[table].set(update.set)?.statements ?? []
+        instruction.second = run(declared.isEmpty ? update.statements : declared, &sets[number]).packed
         emit(instruction)
     }
 

@@ -41,7 +41,9 @@ struct SetPlan {
     var isDynamic = false
     /// ns.
     var collectionInterval: UInt64 = 1_000_000_000
+    /// What elements carry, and which runs of it.
     var statements: [ElementStatement] = []
+    var runs: [PlannedRun] = []
     var elements: [ElementPlan] = []
 }
 
@@ -55,7 +57,7 @@ struct ElementPlan {
     var expires: UInt64?
     /// The element's statements with their own values, if it has any.
     var statements: [(op: Opcode, number: UInt32)] = []
-    var hasState = false
+    var run = StatementRun()
     /// Chain that verdict data refers to, filled in when all chains have their place.
     var chain: Int?
 }

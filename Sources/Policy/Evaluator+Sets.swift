@@ -7,9 +7,9 @@ import Wire
 extension Program {
     /// Runs the statements of a found element; false if one of them breaks the rule.
     private func use(_ element: UInt32, _ set: UnsafePointer<SetHeader>, _ rule: UInt32, _ context: inout PacketContext) -> Bool {
-        guard set.pointee.statementCount > 0, set.pointee.element(element).pointee.flags & ElementRecord.Flag.hasState != 0 else { return true }
+        guard set.pointee.statementCount > 0, !set.pointee.element(element).pointee.run.isEmpty else { return true }
         let state = set.pointee.element(element).pointee.state
-        for index in 0 ..< set.pointee.statementCount {
+        for index in set.pointee.element(element).pointee.run.indices {
             let statement = set.pointee.statements[index]
             if statement.op == .counter {
                 count(Int(statement.base &+ state), rule, &context)
@@ -72,7 +72,7 @@ extension Program {
     }
 
     /// b = key register, a = data register, x = set, length = 0 add, 1 update, 2 delete, value = timeout in ns,
-    /// second = 1 if a new element gets the set's statements.
+    /// second = the statements that a new element gets, as `StatementRun.packed`.
     func updateSet(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> Bool {
         context.walk?.pointee.refuse(.dynamicSet, rule: pc.pointee.rule)
         let set = sets + Int(pc.pointee.x)
@@ -101,10 +101,8 @@ extension Program {
             record.pointee.timeout = timeout
             record.pointee.expires = timeout == 0 ? UInt64.max : context.now &+ timeout
         }
-        if set.pointee.statementCount > 0, pc.pointee.second != 0 {
-            record.pointee.flags |= ElementRecord.Flag.hasState
-            startStatements(element, set, context.now)
-        }
+        record.pointee.run = StatementRun(packed: pc.pointee.second)
+        startStatements(element, set, context.now)
         set.pointee.link(element)
         return use(element, set, pc.pointee.rule, &context)
     }
@@ -112,7 +110,7 @@ extension Program {
     /// Gives an element's statements their initial state.
     func startStatements(_ element: UInt32, _ set: UnsafePointer<SetHeader>, _ now: Timestamp) {
         let state = set.pointee.element(element).pointee.state
-        for index in 0 ..< set.pointee.statementCount {
+        for index in set.pointee.element(element).pointee.run.indices {
             let statement = set.pointee.statements[index]
             let place = Int(statement.base &+ state), template = Int(statement.template)
             switch statement.op {

@@ -188,11 +188,9 @@ extension Program {
                 record.pointee.timeout = planned.timeout
                 record.pointee.expires = planned.expires ?? now &+ planned.timeout
             }
-            if planned.hasState {
-                record.pointee.flags |= ElementRecord.Flag.hasState
-                startStatements(element, set, now)
-                restoreStatements(element, set, planned.statements)
-            }
+            record.pointee.run = planned.run
+            startStatements(element, set, now)
+            restoreStatements(element, set, planned.statements)
             if planned.isCatchAll {
                 set.pointee.catchAll = element
                 continue
@@ -213,7 +211,7 @@ extension Program {
     /// Values that an element's statements bring along (`counter packets 3 bytes 180`).
     private func restoreStatements(_ element: UInt32, _ set: UnsafePointer<SetHeader>, _ states: [(op: Opcode, number: UInt32)]) {
         let state = set.pointee.element(element).pointee.state
-        for (index, own) in states.enumerated() where index < set.pointee.statementCount {
+        for (index, own) in zip(set.pointee.element(element).pointee.run.indices, states) {
             let statement = set.pointee.statements[index]
             guard statement.op == own.op else { continue }
             let place = Int(statement.base &+ state)

@@ -15,24 +15,25 @@ enum SetKind: UInt8 {
 struct ElementRecord {
     var next: UInt32 = ElementRecord.none
     var hash: UInt32 = 0
-    var flags: UInt32 = 0
-    /// Place among the set's runs of stateful objects.
+    /// Its place among the records of each statement that it carries.
     var state: UInt32 = 0
+    /// Which of the set's statements it carries.
+    var run = StatementRun()
+    var flags: UInt8 = 0
     /// When it expires; `UInt64.max` for never.
     var expires: Timestamp = UInt64.max
     /// Its own timeout in ns, 0 for none.
     var timeout: UInt64 = 0
     static var none: UInt32 { UInt32.max }
-    static var size: Int { 32 }
+    @inline(__always) static var size: Int { MemoryLayout<ElementRecord>.stride }
     enum Flag {
-        static let inUse: UInt32 = 1
-        static let hasState: UInt32 = 2
+        static let inUse: UInt8 = 1
         /// Came from a packet, not from the ruleset.
-        static let dynamic: UInt32 = 4
+        static let dynamic: UInt8 = 2
     }
 }
 
-/// One stateful statement that each element of a set carries.
+/// One stateful statement that elements of a set carry.
 struct ElementStatement {
     var op: Opcode
     /// First of the run of records for this set's elements.

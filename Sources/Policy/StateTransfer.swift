@@ -52,8 +52,7 @@ public final class StateTransfer: @unchecked Sendable {
             for (index, plan) in new.sets.enumerated() where plan.table == number && (plan.isDynamic || plan.hasTimeout || !plan.statements.isEmpty) {
                 guard let name = plan.name, let before = previous.sets.firstIndex(where: { $0.table == was && $0.name == name }) else { continue }
                 let to = new.program.sets[index], from = previous.program.sets[before]
-                guard to.kind == .hash, from.kind == .hash, to.keyLength == from.keyLength, to.dataLength == from.dataLength,
-                      plan.statements.map(\.op) == previous.sets[before].statements.map(\.op) else { continue }
+                guard to.kind == .hash, from.kind == .hash, to.keyLength == from.keyLength, to.dataLength == from.dataLength else { continue }
                 sets.append((index, before))
             }
         }
@@ -105,6 +104,7 @@ public final class StateTransfer: @unchecked Sendable {
         let interval = old.pointee.collectionInterval, since = now &- min(now, old.pointee.lastCollection)
         new.pointee.lastCollection = old.pointee.lastCollection &+ since / interval &* interval
         defer { adoptDead(new, old, now) }
+        let runs = self.new.sets[index].equivalents(of: previous.sets[before])
         for number in 0 ..< old.pointee.fresh {
             let record = old.pointee.element(number).pointee
             guard record.flags & ElementRecord.Flag.inUse != 0, number != old.pointee.catchAll, record.expires > now else { continue }
@@ -119,19 +119,19 @@ public final class StateTransfer: @unchecked Sendable {
                 new.pointee.key(element).copyMemory(from: key, byteCount: new.pointee.keyLength)
                 new.pointee.data(element).copyMemory(from: old.pointee.data(number), byteCount: new.pointee.dataLength)
                 new.pointee.element(element).pointee.flags = record.flags
-                if record.flags & ElementRecord.Flag.hasState != 0 { program.startStatements(element, new, now) }
                 new.pointee.link(element)
             }
             new.pointee.element(element).pointee.timeout = record.timeout
             new.pointee.element(element).pointee.expires = record.expires
-            guard record.flags & ElementRecord.Flag.hasState != 0 else {
-                // The rule that added it has no statements for it.
-                new.pointee.element(element).pointee.flags &= ~ElementRecord.Flag.hasState
-                continue
+            // The statements that it came with, even if no rule would give it these any more; without, if nothing here has such.
+            let run = runs[record.run] ?? StatementRun()
+            if new.pointee.element(element).pointee.run != run {
+                new.pointee.element(element).pointee.run = run
+                program.startStatements(element, new, now)
             }
             let state = new.pointee.element(element).pointee.state
-            for statement in 0 ..< new.pointee.statementCount {
-                let to = new.pointee.statements[statement], from = old.pointee.statements[statement]
+            for (there, here) in zip(run.indices, record.run.indices) {
+                let to = new.pointee.statements[there], from = old.pointee.statements[here]
                 adopt(to.op, to.base &+ state, from.base &+ record.state, isKnown ? base : nil)
             }
         }

@@ -54,7 +54,7 @@ import Wire
         Case(name: "unreachable", rules: [rule(5, .unreachable)], kind: .none),
     ])
     func selects(_ expected: Case) throws {
-        let router = try router(expected.rules)
+        var router = try router(expected.rules)
         var query = RouteQuery(to: ip("8.8.8.8"), link: 0)
         query.source = ip("10.0.1.2")
         query.ingress = 0
@@ -67,7 +67,7 @@ import Wire
     }
 
     @Test func ownAddressesComeFirst() throws {
-        let router = try router([Self.rule(1, .prohibit)])
+        var router = try router([Self.rule(1, .prohibit)])
         let own = router.route(to: ip("10.0.1.1"), ingress: 0), other = router.route(to: ip("10.0.1.2"), ingress: 0)
         #expect(own.kind == .local && other.kind == .prohibit)
     }

@@ -25,7 +25,7 @@ func testRouter() throws -> Router {
         ("fd00:1::2", .unicast, 0, "fd00:1::2"), ("2001:db8::1", .unicast, 1, "fd00:2::2"), ("ff02::1", .multicast, 0, "ff02::1"),
     ])
     func routes(destination: String, kind: RouteKind, port: PortIndex, nextHop: String) throws {
-        let router = try testRouter()
+        var router = try testRouter()
         let result = router.route(to: ip(destination), ingress: 0)
         #expect(result.kind == kind && result.port == port && result.nextHop == ip(nextHop))
     }
@@ -47,7 +47,7 @@ func testRouter() throws -> Router {
         ("fd00:1::1", "fd00:2::2", .none),
     ])
     func ingress(source: String, destination: String, reason: DropReason) throws {
-        let router = try testRouter()
+        var router = try testRouter()
         let result = router.checkIngress(source: ip(source), destination: ip(destination))
         #expect(result == reason)
     }
@@ -96,7 +96,7 @@ func testRouter() throws -> Router {
     // MARK: - Source addresses
 
     @Test func sourcesOfErrors() throws {
-        let router = try testRouter()
+        var router = try testRouter()
         let back = router.route(to: ip("10.0.1.2"), ingress: 0)
         var source = router.errorSource(aboutPacketTo: ip("192.168.1.1"), routeBack: back, to: ip("10.0.1.2"))
         #expect(source == ip("10.0.1.1"))
