@@ -38,8 +38,15 @@ extension Program {
             adjust(packet, place, removed, added, keepsZero: false)
         }
         if pc.pointee.value & 0x1_0000 != 0, context.layer.isValid, context.layer.fragmentOffset == 0,
-           let field = Program.transportChecksum(context.layer.transportProtocol), context.layer.offset &+ field &+ 2 <= context.layer.end {
-            adjust(packet, context.layer.offset &+ field, removed, added, keepsZero: context.layer.transportProtocol == IPProtocol.udp)
+           let field = Program.transportChecksum(context.layer.transportProtocol) {
+            let isUDP = context.layer.transportProtocol == IPProtocol.udp
+            if context.layer.offset &+ field &+ 2 <= context.layer.end {
+                adjust(packet, context.layer.offset &+ field, removed, added, keepsZero: isUDP)
+            } else if !isUDP {
+                // A checksum that the packet ends before breaks the rule, the header's own is changed already (nft_payload_l4csum_update).
+                context.mangled = true
+                return false
+            }
         }
         if context.hasPartialChecksum, own == 0, pc.pointee.value & 0x1_0000 == 0, pc.pointee.b == PayloadBase.transport.rawValue {
             writePartial(packet, at: offset, source, length, context)
