@@ -86,10 +86,10 @@ extension CompiledRuleset {
                 if record.timeout != 0, record.timeout != set.pointee.timeout { element.timeout = record.timeout / 1_000_000 }
             }
             if set.pointee.hasTimeout, record.expires != UInt64.max { element.expires = (record.expires &- now) / 1_000_000 }
-            if !record.run.isEmpty {
-                let templates = plan.statements(record.run)
+            if record.origin != 0 {
+                let origin = plan.origins[Int(record.origin)], templates = origin.statements
                 let own = element.statements.count == templates.count ? element.statements : templates
-                element.statements = zip(record.run.indices, own).map { position, statement in
+                element.statements = zip(origin.origin.statements, own).map { position, statement in
                     current(statement, set.pointee.statements[position].base &+ record.state, program, now)
                 }
             }

@@ -54,7 +54,7 @@ extension Compiler {
         plan.isDynamic = named.flags.contains(.dynamic)
         plan.hasTimeout = named.flags.contains(.timeout) || named.timeout != nil
         if let interval = named.gcInterval, interval > 0 { plan.collectionInterval = min(interval, 1 << 40) &* 1_000_000 }
-        let declared = run(named.statements, &plan)
+        let declared = origin(named.statements, &plan)
         if let data = named.data { setDataLength(data, named.elements, &plan) }
         addElements(named.elements, named.data, &plan, declared: declared)
         let wanted = named.size ?? (plan.isDynamic || plan.hasTimeout ? Compiler.defaultDynamicSize : UInt32(plan.elements.count))
@@ -93,7 +93,7 @@ extension Compiler {
     }
 
     /// `declared`: what an element without statements of its own carries.
-    func addElements(_ elements: [SetElement], _ data: MapData?, _ plan: inout SetPlan, declared: StatementRun = StatementRun()) {
+    func addElements(_ elements: [SetElement], _ data: MapData?, _ plan: inout SetPlan, declared: UInt16 = 0) {
         for element in elements {
             var planned = ElementPlan(first: [], last: [])
             if case .catchAll = element.key {
@@ -112,7 +112,7 @@ extension Compiler {
             if let data, let value = element.data { planned.data = self.data(value, data, plan, &planned.chain) }
             if planned.data.count < plan.dataLength { planned.data += [UInt8](repeating: 0, count: plan.dataLength - planned.data.count) }
             // The kinds of its statements only: what it has counted is its own.
-            planned.run = element.statements.isEmpty ? declared : run(element.statements.map(\.unused), &plan)
+            planned.origin = element.statements.isEmpty ? declared : origin(element.statements.map(\.unused), &plan, isOwn: true)
             planned.statements = element.statements.compactMap { newState($0) }
             plan.elements.append(planned)
         }

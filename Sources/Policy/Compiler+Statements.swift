@@ -207,7 +207,7 @@ extension Compiler {
         instruction.value = (update.timeout ?? 0) &* 1_000_000
         // A rule without statements adds elements without, unless the set was declared with some (nft_dynset_init).
         let declared = ruleset.tables[table].set(update.set)?.statements ?? []
-        instruction.second = run(declared.isEmpty ? update.statements : declared, &sets[number]).packed
+        instruction.second = UInt64(origin(declared.isEmpty ? update.statements : declared, &sets[number]))
         emit(instruction)
     }
 

@@ -41,9 +41,10 @@ struct SetPlan {
     var isDynamic = false
     /// ns.
     var collectionInterval: UInt64 = 1_000_000_000
-    /// What elements carry, and which runs of it.
+    /// What elements carry.
     var statements: [ElementStatement] = []
-    var runs: [PlannedRun] = []
+    var templates: [UInt32] = []
+    var origins = [PlannedOrigin()]
     var elements: [ElementPlan] = []
 }
 
@@ -57,7 +58,7 @@ struct ElementPlan {
     var expires: UInt64?
     /// The element's statements with their own values, if it has any.
     var statements: [(op: Opcode, number: UInt32)] = []
-    var run = StatementRun()
+    var origin: UInt16 = 0
     /// Chain that verdict data refers to, filled in when all chains have their place.
     var chain: Int?
 }

@@ -7,9 +7,9 @@ import Wire
 extension Program {
     /// Runs the statements of a found element; false if one of them breaks the rule.
     private func use(_ element: UInt32, _ set: UnsafePointer<SetHeader>, _ rule: UInt32, _ context: inout PacketContext) -> Bool {
-        guard set.pointee.statementCount > 0, !set.pointee.element(element).pointee.run.isEmpty else { return true }
-        let state = set.pointee.element(element).pointee.state
-        for index in set.pointee.element(element).pointee.run.indices {
+        guard set.pointee.statementCount > 0 else { return true }
+        let record = set.pointee.element(element), state = record.pointee.state
+        for index in set.pointee.origins[Int(record.pointee.origin)].statements {
             let statement = set.pointee.statements[index]
             if statement.op == .counter {
                 count(Int(statement.base &+ state), rule, &context)
@@ -72,7 +72,7 @@ extension Program {
     }
 
     /// b = key register, a = data register, x = set, length = 0 add, 1 update, 2 delete, value = timeout in ns,
-    /// second = the statements that a new element gets, as `StatementRun.packed`.
+    /// second = a new element's origin.
     func updateSet(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> Bool {
         context.walk?.pointee.refuse(.dynamicSet, rule: pc.pointee.rule)
         let set = sets + Int(pc.pointee.x)
@@ -101,7 +101,7 @@ extension Program {
             record.pointee.timeout = timeout
             record.pointee.expires = timeout == 0 ? UInt64.max : context.now &+ timeout
         }
-        record.pointee.run = StatementRun(packed: pc.pointee.second)
+        record.pointee.origin = UInt16(truncatingIfNeeded: pc.pointee.second)
         startStatements(element, set, context.now)
         set.pointee.link(element)
         return use(element, set, pc.pointee.rule, &context)
@@ -109,10 +109,10 @@ extension Program {
 
     /// Gives an element's statements their initial state.
     func startStatements(_ element: UInt32, _ set: UnsafePointer<SetHeader>, _ now: Timestamp) {
-        let state = set.pointee.element(element).pointee.state
-        for index in set.pointee.element(element).pointee.run.indices {
-            let statement = set.pointee.statements[index]
-            let place = Int(statement.base &+ state), template = Int(statement.template)
+        let record = set.pointee.element(element), origin = set.pointee.origins[Int(record.pointee.origin)]
+        for index in 0 ..< Int(origin.count) {
+            let statement = set.pointee.statements[Int(origin.first) &+ index]
+            let place = Int(statement.base &+ record.pointee.state), template = Int(set.pointee.templates[Int(origin.template) &+ index])
             switch statement.op {
             case .counter: counters[place] = counters[template]
             case .limit:
@@ -120,7 +120,10 @@ extension Program {
                 limits[place].tokens = limits[place].maximum
                 limits[place].last = now
             case .quota: quotas[place] = quotas[template]
-            case .connectionLimit: connectionLimits[place].count = 0
+            case .connectionLimit:
+                connectionLimits[place].limit = connectionLimits[template].limit
+                connectionLimits[place].inverted = connectionLimits[template].inverted
+                connectionLimits[place].count = 0
             default: lasts[place] = LastState()
             }
         }

@@ -102,13 +102,16 @@ struct ProgramMemory {
             searchHints: array(Array(repeating: SearchHint(), count: foreseen.isEmpty ? 0 : Program.foresightSlots * Program.foreseenFields)), scratch: raw(Registers.size + 64), random: array([seed ^ 0x2545_f491_4f6c_dd1d]))
         program = Program(UnsafePointer(array([tables])))
         for (number, plan) in compiler.sets.enumerated() {
-            for statement in plan.statements where statement.op == .connectionLimit {
-                let template = connectionLimits[Int(statement.template)]
-                let room = min(Int(template.room), max(1, ProgramMemory.connectionListBudget / 8 / max(1, Int(plan.capacity))))
+            for (place, statement) in plan.statements.enumerated() where statement.op == .connectionLimit {
+                // An element holds as many connections as the highest limit that its statement may have needs.
+                let starts = plan.origins.map(\.origin).filter { $0.statements.contains(place) }.map { plan.templates[Int($0.template) + place - Int($0.first)] }
+                let own = plan.elements.flatMap { $0.statements.filter { $0.op == .connectionLimit }.map(\.number) }
+                let wanted = (starts + own).map { connectionLimits[Int($0)].room }.max() ?? 0
+                let room = min(Int(wanted), max(1, ProgramMemory.connectionListBudget / 8 / max(1, Int(plan.capacity))))
                 let lists = raw(room * 8 * Int(plan.capacity)).assumingMemoryBound(to: UInt64.self)
                 for element in 0 ..< Int(plan.capacity) {
                     connectionLimits[Int(statement.base) + element] = ConnectionLimitState(
-                        limit: template.limit, inverted: template.inverted, count: 0, room: UInt32(room), list: lists + element * room)
+                        limit: 0, inverted: false, count: 0, room: UInt32(room), list: lists + element * room)
                 }
             }
             program.fill(sets + number, plan, now: now)
@@ -144,6 +147,10 @@ struct ProgramMemory {
         index.initialize(repeating: ElementRecord.none, count: buckets)
         let statements = raw(plan.statements.count * MemoryLayout<ElementStatement>.stride).assumingMemoryBound(to: ElementStatement.self)
         for (number, statement) in plan.statements.enumerated() { statements[number] = statement }
+        let origins = raw(plan.origins.count * MemoryLayout<ElementOrigin>.stride).assumingMemoryBound(to: ElementOrigin.self)
+        for (number, planned) in plan.origins.enumerated() { origins[number] = planned.origin }
+        let templates = raw(plan.templates.count * 4).assumingMemoryBound(to: UInt32.self)
+        for (number, template) in plan.templates.enumerated() { templates[number] = template }
         let fields = raw(plan.parts.count * 4).assumingMemoryBound(to: (offset: UInt16, length: UInt16).self)
         var offset = 0
         for (number, length) in plan.parts.enumerated() {
@@ -151,7 +158,8 @@ struct ProgramMemory {
             offset += length
         }
         let bounds = raw(plan.kind == .interval ? plan.elements.count * MemoryLayout<IntervalBound>.stride : 1).assumingMemoryBound(to: IntervalBound.self)
-        var header = SetHeader(elements: raw(stride * Int(plan.capacity)), buckets: index, statements: statements, fields: fields, bounds: bounds,
+        var header = SetHeader(elements: raw(stride * Int(plan.capacity)), buckets: index, statements: statements, origins: origins, templates: templates,
+                               fields: fields, bounds: bounds,
                                index: rangeIndex(plan, raw: raw))
         header.kind = plan.kind
         header.keyLength = plan.keyLength
@@ -188,7 +196,7 @@ extension Program {
                 record.pointee.timeout = planned.timeout
                 record.pointee.expires = planned.expires ?? now &+ planned.timeout
             }
-            record.pointee.run = planned.run
+            record.pointee.origin = planned.origin
             startStatements(element, set, now)
             restoreStatements(element, set, planned.statements)
             if planned.isCatchAll {
@@ -210,8 +218,8 @@ extension Program {
 
     /// Values that an element's statements bring along (`counter packets 3 bytes 180`).
     private func restoreStatements(_ element: UInt32, _ set: UnsafePointer<SetHeader>, _ states: [(op: Opcode, number: UInt32)]) {
-        let state = set.pointee.element(element).pointee.state
-        for (index, own) in zip(set.pointee.element(element).pointee.run.indices, states) {
+        let record = set.pointee.element(element), state = record.pointee.state
+        for (index, own) in zip(set.pointee.origins[Int(record.pointee.origin)].statements, states) {
             let statement = set.pointee.statements[index]
             guard statement.op == own.op else { continue }
             let place = Int(statement.base &+ state)

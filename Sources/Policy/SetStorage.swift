@@ -17,9 +17,9 @@ struct ElementRecord {
     var hash: UInt32 = 0
     /// Its place among the records of each statement that it carries.
     var state: UInt32 = 0
-    /// Which of the set's statements it carries.
-    var run = StatementRun()
-    var flags: UInt8 = 0
+    /// Which of the set's statements it carries: one of the set's origins.
+    var origin: UInt16 = 0
+    var flags: UInt16 = 0
     /// When it expires; `UInt64.max` for never.
     var expires: Timestamp = UInt64.max
     /// Its own timeout in ns, 0 for none.
@@ -27,9 +27,9 @@ struct ElementRecord {
     static var none: UInt32 { UInt32.max }
     @inline(__always) static var size: Int { MemoryLayout<ElementRecord>.stride }
     enum Flag {
-        static let inUse: UInt8 = 1
+        static let inUse: UInt16 = 1
         /// Came from a packet, not from the ruleset.
-        static let dynamic: UInt8 = 2
+        static let dynamic: UInt16 = 2
     }
 }
 
@@ -38,8 +38,6 @@ struct ElementStatement {
     var op: Opcode
     /// First of the run of records for this set's elements.
     var base: UInt32
-    /// Record that a new element starts with.
-    var template: UInt32
 }
 
 struct SetHeader {
@@ -67,6 +65,9 @@ struct SetHeader {
     var collectionInterval: UInt64 = 1_000_000_000
     var lastCollection: Timestamp = 0
     var statements: UnsafeMutablePointer<ElementStatement>
+    var origins: UnsafeMutablePointer<ElementOrigin>
+    /// Records that those of new elements start with.
+    var templates: UnsafeMutablePointer<UInt32>
     var statementCount = 0
     /// `ranges`: offset and length of each field in the key.
     var fields: UnsafeMutablePointer<(offset: UInt16, length: UInt16)>

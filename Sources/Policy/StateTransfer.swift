@@ -104,7 +104,8 @@ public final class StateTransfer: @unchecked Sendable {
         let interval = old.pointee.collectionInterval, since = now &- min(now, old.pointee.lastCollection)
         new.pointee.lastCollection = old.pointee.lastCollection &+ since / interval &* interval
         defer { adoptDead(new, old, now) }
-        let runs = self.new.sets[index].equivalents(of: previous.sets[before])
+        let plan = self.new.sets[index], origins = plan.equivalents(of: previous.sets[before])
+        let lists = plan.origins.indices.map { plan.list(UInt16($0)) }, oldLists = previous.sets[before].origins.indices.map { previous.sets[before].list(UInt16($0)) }
         for number in 0 ..< old.pointee.fresh {
             let record = old.pointee.element(number).pointee
             guard record.flags & ElementRecord.Flag.inUse != 0, number != old.pointee.catchAll, record.expires > now else { continue }
@@ -124,15 +125,15 @@ public final class StateTransfer: @unchecked Sendable {
             new.pointee.element(element).pointee.timeout = record.timeout
             new.pointee.element(element).pointee.expires = record.expires
             // The statements that it came with, even if no rule would give it these any more; without, if nothing here has such.
-            let run = runs[record.run] ?? StatementRun()
-            if new.pointee.element(element).pointee.run != run {
-                new.pointee.element(element).pointee.run = run
+            let entry = new.pointee.element(element)
+            if lists[Int(entry.pointee.origin)] != oldLists[Int(record.origin)] {
+                entry.pointee.origin = origins[record.origin] ?? 0
                 program.startStatements(element, new, now)
             }
-            let state = new.pointee.element(element).pointee.state
-            for (there, here) in zip(run.indices, record.run.indices) {
-                let to = new.pointee.statements[there], from = old.pointee.statements[here]
-                adopt(to.op, to.base &+ state, from.base &+ record.state, isKnown ? base : nil)
+            let there = new.pointee.origins[Int(entry.pointee.origin)].statements, here = old.pointee.origins[Int(record.origin)].statements
+            for (to, from) in zip(there, here) {
+                let to = new.pointee.statements[to], from = old.pointee.statements[from]
+                adopt(to.op, to.base &+ entry.pointee.state, from.base &+ record.state, isKnown ? base : nil)
             }
         }
     }

@@ -188,9 +188,8 @@ public struct NeighbourTable: ~Copyable {
     /// on the neighbour's state that they would have had. A number that has another neighbour by now does no more than have that one asked.
     public mutating func noteUse(_ neighbour: UInt32, at time: Timestamp, now: Timestamp) {
         guard Int(neighbour) < capacity, time > entries[Int(neighbour)].used else { return }
-        // A timer runs from now on: what happened before it could.
-        _ = use(neighbour, now: now)
-        entries[Int(neighbour)].used = time
+        // A timer that this starts runs from now on.
+        if use(neighbour, now: now) != nil { entries[Int(neighbour)].used = time }
     }
 
     /// The MAC address that is in use for a neighbour; nil if none is. Not for the packet path.

@@ -71,6 +71,39 @@ import Wire
         #expect(try elements(changed(compiled)) == [[], [1]])
     }
 
+    /// What each element carries, over a change too, and after the rule that gave it that has gone.
+    @Test func eachElementHasTheStatementsOfTheRuleThatAddedIt() throws {
+        let rules = "ip saddr 0.0.0.1 add @s { ip saddr counter } drop; ip saddr 0.0.0.2 add @s { ip saddr quota until 300 bytes } drop; ip saddr 0.0.0.3 add @s { ip saddr quota until 70 bytes } drop;"
+        let compiled = compile(load("table ip t { set s { type ipv4_addr; flags dynamic; }; chain f { type filter hook forward priority 0; \(rules) }; }"))
+        func carried(_ compiled: CompiledRuleset) throws -> [String] {
+            try #require(compiled.currentValue(now: 1000).tables[0].set("s")).elements.map { element in
+                switch element.statements.first {
+                case .counter(let packets, _): "counter \(packets)"
+                case .quota(let quota): "quota \(quota.limit) \(quota.used)"
+                default: "nothing"
+                }
+            }.sorted()
+        }
+        // 32 bytes each.
+        let verdicts = [1, 2, 3, 3, 3, 2].map { compiled.run(.udp(from: $0)) }
+        #expect(verdicts == [.drop, .drop, .drop, .drop, .accept, .drop])
+        #expect(try carried(compiled) == ["counter 1", "quota 300 64", "quota 70 70"])
+        let next = changed(compiled)
+        #expect([1, 2, 3].map { next.run(.udp(from: $0)) } == [.drop, .drop, .accept])
+        #expect(try carried(next) == ["counter 2", "quota 300 96", "quota 70 70"])
+        let left = CompiledRuleset(load("flush chain ip t f", onto: next.currentValue(now: 1000)), interfaces: interfaces, previous: next, seed: 42, now: 1000)
+        #expect(try carried(left) == ["counter 2", "quota 300 96", "quota 70 70"])
+    }
+
+    /// Each of many elements has its own limit; they share the records of one kind, so that memory grows with their number alone.
+    @Test func manyElementsWithQuotasOfTheirOwn() {
+        let elements = (1 ... 5000).map { "0.0.\($0 / 250).\($0 % 250) quota over \($0 * 40) bytes" }.joined(separator: ", ")
+        let compiled = compile(load("table ip t { set s { type ipv4_addr; flags dynamic; elements = { \(elements) }; }; chain f { type filter hook forward priority 0; ip saddr @s drop; }; }"))
+        #expect([1, 1].map { _ in compiled.run(.udp(from: 1)) } == [.accept, .drop])
+        #expect([1, 1, 1].map { _ in compiled.run(.udp(from: 2)) } == [.accept, .accept, .drop])
+        #expect(compiled.run(.udp(from: 20 << 8)) == .accept)
+    }
+
     @Test func resetSpeaksOfItsTableAlone() {
         let counter = "counter c { packets 5 bytes 50 }; chain r { counter packets 7 bytes 70; };"
         let value = load("table ip a { \(counter) }; table ip b { \(counter) }; table ip6 b { \(counter) };")
