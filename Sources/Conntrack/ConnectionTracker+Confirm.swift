@@ -1,6 +1,6 @@
 // A connection enters the table when its first packet is about to leave (nf_conntrack_confirm).
 //
-// Invariant: no two entries of the table are equal. A clash, which only NAT with exhausted ranges brings about while
+// Invariant: no two entries of the table are equal that a packet could take for each other (`findEqual`). A clash, which only NAT with exhausted ranges brings about while
 // there is one writer, drops the packet, or for UDP and GRE is resolved as in Linux.
 import Wire
 
@@ -19,8 +19,9 @@ extension ConnectionTracker {
         let own = links + Int(index)
         own.pointee.reply.hash = hash.tuple(connection.pointee.reply)
         let lifetime = connection.pointee.deadline
-        var clash = find(connection.pointee.original, hash: own.pointee.original.hash, now: now)
-        if clash == Connection.none { clash = find(connection.pointee.reply, hash: own.pointee.reply.hash, now: now) }
+        let zone = connection.pointee.zone
+        var clash = findEqual(connection.pointee.original, hash: own.pointee.original.hash, zone: zone, now: now)
+        if clash == Connection.none { clash = findEqual(connection.pointee.reply, hash: own.pointee.reply.hash, zone: zone, now: now) }
         if clash != Connection.none { return resolve(clash, &tracking, now: now) }
         if connection.pointee.isTranslated, isHeld(connection.pointee.reply, connection) { return giveUp(&tracking) }
         guard insert(index, replyOnly: false) else {
@@ -52,7 +53,7 @@ extension ConnectionTracker {
         let connection = pool + Int(loser)
         if ConnectionTracker.allowsClash(connection.pointee.transportProtocol) {
             if merge(loser, into: clash >> 1, &tracking) { return .none }
-            let other = find(connection.pointee.reply, hash: links[Int(loser)].reply.hash, now: now)
+            let other = findEqual(connection.pointee.reply, hash: links[Int(loser)].reply.hash, zone: connection.pointee.zone, now: now)
             if other == Connection.none {
                 // Only the answers will find it, for a second.
                 if insert(loser, replyOnly: true) {

@@ -86,7 +86,7 @@ extension ConnectionTracker {
     mutating func isTaken(_ tuple: ConnectionTuple, _ connection: UnsafeMutablePointer<Connection>, now: Timestamp) -> Bool {
         guard var reply = tuple.inverted else { return true }
         reply.zone = connection.pointee.reply.zone
-        return isConeTaken(tuple) || find(reply, now: now) != Connection.none || isHeld(reply, connection)
+        return isConeTaken(tuple) || findEqual(reply, hash: hash.tuple(reply), zone: connection.pointee.zone, now: now) != Connection.none || isHeld(reply, connection)
     }
 
     /// Whether a NIC may still have a rule for another connection's packets of this tuple.
@@ -103,7 +103,7 @@ extension ConnectionTracker {
         guard var reply = tuple.inverted else { return true }
         reply.zone = connection.pointee.reply.zone
         if isConeTaken(tuple) { return true }
-        let node = find(reply, now: now)
+        let node = findEqual(reply, hash: hash.tuple(reply), zone: connection.pointee.zone, now: now)
         if node == Connection.none { return isHeld(reply, connection) }
         guard attemptsLeft <= ConnectionTracker.maximumAttempts / 4, tuple.transportProtocol == IPProtocol.tcp, connection.pointee.tcpState == .synSent,
             node & 1 == 1

@@ -30,7 +30,8 @@ extension ConnectionTracker {
     /// The node that holds this tuple, `Connection.none` if there is none.
     mutating func find(_ tuple: ConnectionTuple, now: Timestamp) -> UInt32 { find(tuple, hash: hash.tuple(tuple), now: now) }
 
-    mutating func find(_ tuple: ConnectionTuple, hash: UInt32, now: Timestamp) -> UInt32 {
+    /// - Parameter directions: of the entries that count, bit 0 original, bit 1 reply.
+    mutating func find(_ tuple: ConnectionTuple, hash: UInt32, directions: UInt8 = 3, now: Timestamp) -> UInt32 {
         let bucket = Int(hash & bucketMask)
         var node = table[bucket]
         while node != Connection.none {
@@ -47,7 +48,7 @@ extension ConnectionTracker {
                 node = table[bucket]
                 continue
             }
-            if node & 1 == 0 ? connection.pointee.original == tuple : connection.pointee.reply == tuple { return node }
+            if node & 1 == 0 ? connection.pointee.original == tuple : connection.pointee.reply == tuple, directions >> UInt8(node & 1) & 1 != 0 { return node }
             node = link.pointee.next
         }
         return Connection.none
@@ -70,12 +71,18 @@ extension ConnectionTracker {
     mutating func find(_ tuple: ConnectionTuple, hash: UInt32, zone: ConnectionZone, now: Timestamp) -> UInt32 {
         var key = tuple
         key.zone = zone.identifier(of: .original)
-        let node = find(key, hash: hash, now: now)
-        if zone.identifier(of: .reply) == key.zone { return node }
-        if node != Connection.none && node & 1 == 0 { return node }
+        let node = findEqual(key, hash: hash, zone: zone, now: now)
+        guard node == Connection.none, zone.identifier(of: .reply) != key.zone else { return node }
         key.zone = zone.identifier(of: .reply)
-        let other = find(key, now: now)
-        return other != Connection.none && other & 1 == 1 ? other : Connection.none
+        return findEqual(key, hash: self.hash.tuple(key), zone: zone, now: now)
+    }
+
+    /// An entry of this tuple, its zone included, that a connection of `zone` cannot stand beside: where directions have zones of their own,
+    /// an entry counts only if the zone of its direction is the one that `zone` has in that direction (nf_ct_key_equal).
+    mutating func findEqual(_ tuple: ConnectionTuple, hash: UInt32, zone: ConnectionZone, now: Timestamp) -> UInt32 {
+        var directions: UInt8 = tuple.zone == zone.identifier(of: .original) ? 1 : 0
+        if tuple.zone == zone.identifier(of: .reply) { directions |= 2 }
+        return find(tuple, hash: hash, directions: directions, now: now)
     }
 
     mutating func find(_ tuple: ConnectionTuple, zone: ConnectionZone, now: Timestamp) -> UInt32 {

@@ -69,7 +69,8 @@ extension Compiler {
         let place: Int? = switch (field.base, field.proto) {
         case (.network, "ip"): 10
         case (.transport, "tcp"): 16
-        case (.transport, "udp"), (.transport, "udplite"): 6
+        // Not udplite: nft asks for no mending there.
+        case (.transport, "udp"): 6
         case (.transport, "icmp"), (.transport, "icmpv6"), (.transport, "igmp"): 2
         default: nil
         }

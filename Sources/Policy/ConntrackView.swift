@@ -29,6 +29,7 @@ public enum ConntrackState {
 @frozen public struct ConntrackView: Sendable {
     /// The bit of `status` (IPS_ASSURED).
     static var assured: UInt32 { 4 }
+    static var dying: UInt32 { 0x200 }
     /// What a rule changed and the slow path has to carry out.
     @frozen public struct Changes: OptionSet, Sendable {
         public var rawValue: UInt8

@@ -61,8 +61,7 @@ extension Program {
     /// a = source register, b = key, x = directions (of a zone: 1 original, 2 reply, 3 both), or an object's number in x with the kind of change in b.
     func setConntrack(_ pc: UnsafePointer<Instruction>, _ context: inout PacketContext) -> Bool {
         if pc.pointee.op == .conntrackObject {
-            assign(ConntrackView.Changes(rawValue: pc.pointee.b), pc.pointee.x, pc.pointee.rule, &context)
-            return true
+            return assign(ConntrackView.Changes(rawValue: pc.pointee.b), pc.pointee.x, pc.pointee.rule, &context)
         }
         let length = Int(pc.pointee.length), source = Int(pc.pointee.a)
         let key = ConntrackKey(rawValue: pc.pointee.b).unsafelyUnwrapped
@@ -101,19 +100,23 @@ extension Program {
     }
 
     /// `ct helper set`, `ct timeout set`, `ct expectation set`.
-    func assign(_ change: ConntrackView.Changes, _ object: UInt32, _ rule: UInt32, _ context: inout PacketContext) {
-        guard context.conntrack.hasConnection else { return }
+    /// - Returns: true if the rule goes on; only the last ends it where the connection is not new (nft_ct_expect_obj_eval).
+    func assign(_ change: ConntrackView.Changes, _ object: UInt32, _ rule: UInt32, _ context: inout PacketContext) -> Bool {
+        guard context.conntrack.hasConnection else { return change != .expectation }
         switch change {
         case .helper:
             // Only a connection that is not confirmed yet can be given one.
-            guard context.conntrack.status & 8 == 0 else { return }
+            guard context.conntrack.status & 8 == 0 else { return true }
             context.conntrack.requestedHelper = object
         case .timeout: context.conntrack.requestedTimeout = object
-        case .expectation: context.conntrack.requestedExpectation = object
-        default: return
+        case .expectation:
+            guard context.conntrack.status & 8 == 0 else { return false }
+            context.conntrack.requestedExpectation = object
+        default: return true
         }
         context.conntrack.changes.insert(change)
         context.walk?.pointee.refuse(.connectionChange, rule: rule)
+        return true
     }
 
     /// a = device register, b = address register (255: none), length = 4 or 16 for the address, x = flowtable.

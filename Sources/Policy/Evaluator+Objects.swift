@@ -24,7 +24,8 @@ extension Program {
         case .connectionLimit:
             context.walk?.pointee.refuse(.connectionLimit, rule: rule)
             return connectionLimits[index].passes(
-                context.conntrack.hasConnection ? context.conntrack.identifier : 0, isAssured: context.conntrack.status & ConntrackView.assured != 0, context.lookups)
+                context.conntrack.hasConnection ? context.conntrack.identifier : 0, isAssured: context.conntrack.status & ConntrackView.assured != 0,
+                isDying: context.conntrack.status & ConntrackView.dying != 0, context.lookups)
         case .last:
             context.walk?.pointee.refuse(.last, rule: rule)
             lasts[index] = LastState(isSet: true, time: context.now)

@@ -65,7 +65,7 @@ extension Program {
         switch op {
         case .counter: count(Int(number), pc.pointee.rule, &context)
         case .limit, .quota, .connectionLimit, .last: return useObject(op, number, pc.pointee.rule, &context)
-        case .conntrackObject: assign(ConntrackView.Changes(rawValue: data.load(fromByteOffset: 1, as: UInt8.self)), number, pc.pointee.rule, &context)
+        case .conntrackObject: return assign(ConntrackView.Changes(rawValue: data.load(fromByteOffset: 1, as: UInt8.self)), number, pc.pointee.rule, &context)
         default: return false
         }
         return true

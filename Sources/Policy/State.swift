@@ -96,8 +96,9 @@ public struct ConnectionLimitState {
 
     /// True if the statement lets the rule go on; `identifier` 0: a packet without connection, counted until the next visit
     /// that comes by its place. As in Linux 6.18 (measured), the visit of a packet of an assured connection goes through the whole list
-    /// and adds nothing; that of any other ends at its own connection, if it is listed. Nine dead ones are dropped at most.
-    mutating func passes(_ identifier: UInt64, isAssured: Bool, _ lookups: PolicyLookups) -> Bool {
+    /// and adds nothing; that of any other ends at its own connection, if it is listed and not just ended (`isDying`: by a reset before any answer).
+    /// Nine dead ones are dropped at most.
+    mutating func passes(_ identifier: UInt64, isAssured: Bool, isDying: Bool = false, _ lookups: PolicyLookups) -> Bool {
         guard let list else { return (0 > limit) == inverted }
         let own = identifier == 0 ? ConnectionLimitState.stranger : identifier
         var kept: UInt32 = 0
@@ -105,7 +106,7 @@ public struct ConnectionLimitState {
         var known = false
         while index < count {
             let entry = list[Int(index)]
-            if !isAssured, entry == own, identifier != 0 { known = true }
+            if !isAssured, !isDying, entry == own, identifier != 0 { known = true }
             if known || index &- kept > 8 { break }
             index &+= 1
             if entry == ConnectionLimitState.stranger { continue }

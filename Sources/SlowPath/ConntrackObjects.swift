@@ -56,7 +56,8 @@ struct ConntrackObjects: ~Copyable {
                 object.transportProtocol = transport
                 object.family = family(network)
                 object.port = port
-                object.seconds = UInt32(clamping: milliseconds / 1000)
+                // nft sends milliseconds, Linux counts them as seconds (nft_ct_expect_obj_eval): it waits a thousand times as long.
+                object.seconds = UInt32(clamping: milliseconds)
                 object.limit = size
             default: break
             }
@@ -68,7 +69,9 @@ struct ConntrackObjects: ~Copyable {
 
 extension SlowPath {
     /// Gives a new connection the helper, the timeouts or the expectation that a rule has named.
-    mutating func applyObjects(_ changes: ConntrackView.Changes, _ transit: inout Transit) {
+    /// - Returns: false: drop the packet, whose expectation another connection has already.
+    mutating func applyObjects(_ changes: ConntrackView.Changes, _ transit: inout Transit) -> Bool {
+        var isGranted = true
         let connection = transit.tracking.connection
         let family = transit.context.conntrack.family
         if changes.contains(.helper) {
@@ -87,10 +90,11 @@ extension SlowPath {
         if changes.contains(.expectation) {
             let object = conntrackObjects[transit.context.conntrack.requestedExpectation]
             if object.isExpectation, object.family == nil || object.family == family {
-                _ = tracker.pointee.addExpectation(
+                isGranted = tracker.pointee.addExpectation(
                     transit.tracking, transportProtocol: object.transportProtocol, port: object.port, seconds: object.seconds, limit: Int(object.limit), now: transit.now)
             }
         }
         refreshView(&transit)
+        return isGranted
     }
 }

@@ -81,7 +81,7 @@ extension SlowPath {
     mutating func run(_ chain: BaseChain, _ transit: inout Transit) -> Disposition? {
         let kept = copies.pointee.count
         let verdict = program.evaluate(chain, &transit.context)
-        if !transit.context.conntrack.changes.isEmpty { applyChanges(&transit) }
+        if !transit.context.conntrack.changes.isEmpty, !applyChanges(&transit) { return .dropped(.ruleDrop) }
         for index in kept ..< copies.pointee.count { duplicate(index, transit) }
         copies.pointee.drop(to: kept)
         return conclude(verdict, &transit)

@@ -36,6 +36,8 @@ extension SlowPath {
                 sendError(.portUnreachable(parsed.family ?? .ipv4), about: transit, isAttached: false)
             }
             return .dropped(.localNoListener)
+        // Linux hears what members and queriers say, and answers nothing.
+        case IPProtocol.igmp where parsed.family == .ipv4: return .delivered
         default:
             if parsed.family == .ipv4 {
                 sendError(.protocolUnreachable(), about: transit)

@@ -110,7 +110,8 @@ extension SlowPath {
     }
 
     /// Carries out what rules changed of the connection.
-    mutating func applyChanges(_ transit: inout Transit) {
+    /// - Returns: false: drop the packet.
+    mutating func applyChanges(_ transit: inout Transit) -> Bool {
         let changes = transit.context.conntrack.changes
         transit.context.conntrack.changes = []
         if changes.contains(.notrack), !transit.tracking.hasConnection {
@@ -119,7 +120,7 @@ extension SlowPath {
         }
         // A zone is kept for the conntrack hook that follows, whatever `notrack` said before.
         if changes.contains(.zone), transit.tracking.state == .untracked { transit.tracking = .unseen }
-        guard transit.tracking.hasConnection else { return }
+        guard transit.tracking.hasConnection else { return true }
         let connection = tracker.pointee.connection(transit.tracking.connection)
         if changes.contains(.mark) {
             connection.pointee.mark = transit.context.conntrack.mark
@@ -130,7 +131,7 @@ extension SlowPath {
             connection.pointee.labelsHigh = transit.context.conntrack.labelHigh
             withdrawFlows(of: transit.tracking.connection)
         }
-        if !changes.isDisjoint(with: [.helper, .timeout, .expectation]) { applyObjects(changes, &transit) }
+        return changes.isDisjoint(with: [.helper, .timeout, .expectation]) || applyObjects(changes, &transit)
     }
 
     // MARK: - NAT
@@ -174,7 +175,7 @@ extension SlowPath {
         let chains = program.chains(hook, transit.context.family)
         for index in 0 ..< chains.count where chains[index].type == .nat {
             let verdict = program.evaluate(chains[index], &transit.context)
-            if !transit.context.conntrack.changes.isEmpty { applyChanges(&transit) }
+            if !transit.context.conntrack.changes.isEmpty, !applyChanges(&transit) { return .dropped(.ruleDrop) }
             switch verdict {
             case .accept: continue
             case .nat:

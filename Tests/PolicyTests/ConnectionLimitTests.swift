@@ -10,7 +10,7 @@ private struct List {
     init() { state.list = .allocate(capacity: 64) }
 
     /// How many the list holds after a packet of `connection` (0: of none) came by.
-    mutating func count(_ connection: UInt64, isAssured: Bool = false) -> Int {
+    mutating func count(_ connection: UInt64, isAssured: Bool = false, isDying: Bool = false) -> Int {
         var lookups = PolicyLookups()
         var dead = self.dead
         return withUnsafeMutablePointer(to: &dead) { pointer in
@@ -18,7 +18,7 @@ private struct List {
             lookups.isConnectionAlive = { user, identifier in
                 user.map { !$0.assumingMemoryBound(to: Set<UInt64>.self).pointee.contains(identifier) } ?? false
             }
-            _ = state.passes(connection, isAssured: isAssured, lookups)
+            _ = state.passes(connection, isAssured: isAssured, isDying: isDying, lookups)
             return Int(state.count)
         }
     }
@@ -49,6 +49,15 @@ private struct List {
         list.dead = [5, 7]
         #expect(list.count(7, isAssured: true) == 1)
         #expect(list.count(9, isAssured: true) == 1)
+        list.state.list?.deallocate()
+    }
+
+    /// A reset before any answer ends its connection: the visit goes on behind it, and counts the packet once more.
+    @Test func dyingConnectionDoesNotEndTheVisit() {
+        var list = List()
+        #expect([list.count(1), list.count(5), list.count(6)] == [1, 2, 3])
+        list.dead = [1, 6]
+        #expect(list.count(1, isDying: true) == 2)
         list.state.list?.deallocate()
     }
 
