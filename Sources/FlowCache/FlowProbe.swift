@@ -225,14 +225,20 @@ import Wire
             return UInt32(raw16(transport, 4)) | UInt32(raw16(transport, 0)) &<< 16
         }
         // Tunnels are keyed by addresses alone; what else there is has ports or is an extension header.
-        return transportProtocol == IPProtocol.gre || transportProtocol == IPProtocol.esp ? 0 : nil
+        if transportProtocol == IPProtocol.gre { return isPPTP(transport) ? nil : 0 }
+        return transportProtocol == IPProtocol.esp ? 0 : nil
     }
+
+    /// GRE of version 1, whose call ID is no part of the key: connection tracking has to see each packet.
+    @inlinable @inline(__always)
+    static func isPPTP(_ transport: UnsafeMutableRawPointer) -> Bool { load8(transport, 1) & 7 == 1 }
 
     /// The probe of a frame that `read` left to the general parser and that can be cached all the same: UDP-Lite, SCTP, DCCP and
     /// protocols keyed by addresses alone.
     @inlinable
     public init?(parsed: ParsedPacket, frame: UnsafeMutableRawPointer, ingress: PortIndex, seeds: FlowHashSeeds) {
         guard !parsed.flags.contains(.hasOptions), parsed.networkLength <= 0xffff, let key = FlowKey(parsed: parsed, ingress: ingress) else { return nil }
+        if parsed.transportProtocol == IPProtocol.gre, parsed.transportLength >= 2, FlowProbe.isPPTP(frame + Int(parsed.transportOffset)) { return nil }
         let packed = PackedFlowKey(key)
         network = frame + Int(parsed.networkOffset)
         hash = seeds.hash(packed)

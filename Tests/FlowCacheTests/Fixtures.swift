@@ -169,6 +169,8 @@ struct Packet {
         case IPProtocol.dccp: return ports + [4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] + payload
         case IPProtocol.sctp: return ports + [0, 0, 0, 1, 0, 0, 0, 0] + payload
         case IPProtocol.icmp, IPProtocol.icmpv6: return big16(Int(key.destinationPort)) + [0, 0] + big16(Int(key.sourcePort)) + [0, 7] + payload
+        // Version 0; version 1 has a call ID.
+        case IPProtocol.gre: return [0, 0, 8, 0] + payload
         default: return payload
         }
     }

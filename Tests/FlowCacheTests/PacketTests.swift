@@ -44,6 +44,19 @@ import Wire
         #expect(made.frameLength == frame.length)
     }
 
+    /// The call ID of PPTP is no part of the key.
+    @Test(arguments: [false, true], [0, 1, 2] as [UInt8]) func enhancedGREIsNoFlow(ipv6: Bool, version: UInt8) {
+        var key = key(77, ipv6: ipv6, transportProtocol: IPProtocol.gre)
+        (key.sourcePort, key.destinationPort) = (0, 0)
+        let frame = Packet(key).frame()
+        var parsed = ParsedPacket()
+        #expect(PacketParser.parse(frame.buffer, into: &parsed) == .none)
+        let flags = Int(parsed.transportOffset) + 1
+        frame.buffer.store8(frame.buffer.load8(flags) & 0xf8 | version, at: flags)
+        let found = probe(frame) ?? FlowProbe(parsed: parsed, frame: frame.buffer.start, ingress: 0, seeds: seeds)
+        #expect((found == nil) == (version == 1))
+    }
+
     /// Whatever bytes come: a frame that the quick reader takes is one that the general parser accepts, with the same key.
     @Test func quickReaderAgreesWithTheParser() {
         var random = Random(2024)
