@@ -190,6 +190,12 @@ public struct FlowCache: ~Copyable {
     /// Whether `handle` names an entry that is visible now.
     public func isLive(_ handle: FlowHandle) -> Bool { current(handle) != nil }
 
+    /// Whether workers forward by the entry: it is visible, and its flow was judged since the last `invalidateAll`.
+    public func isInForce(_ handle: FlowHandle) -> Bool {
+        guard let record = inspect(handle, now: 0) else { return false }
+        return !record.isStale
+    }
+
     /// The entry for `key`, if it is cached.
     public func lookup(_ key: FlowKey) -> FlowHandle? {
         let packed = PackedFlowKey(key)

@@ -33,7 +33,7 @@ extension SlowPath {
     public func travel(of connection: UInt32) -> FlowTravel {
         let place = Int(connection)
         if offered[place].isInstalled { return .offloaded }
-        if flows.pointee.isLive(handles[place * 2]) || flows.pointee.isLive(handles[place * 2 + 1]) { return .cached }
+        if flows.pointee.isInForce(handles[place * 2]) || flows.pointee.isInForce(handles[place * 2 + 1]) { return .cached }
         let obstacle = obstacles[place]
         switch obstacle.kind {
         case .rule: return .slow("\(obstacle.reason): \(ruleset.ruleDescription(obstacle.rule))")
@@ -44,6 +44,9 @@ extension SlowPath {
         case .none:
             let record = tracker.pointee.connection(connection).pointee
             if record.transportProtocol == IPProtocol.tcp, record.tcpState != .established { return .slow("TCP state \(record.tcpState)") }
+            if flows.pointee.isLive(handles[place * 2]) || flows.pointee.isLive(handles[place * 2 + 1]) {
+                return .slow("nothing forwarded since rules, routes or neighbours changed")
+            }
             return .slow(record.status.contains(.seenReply) ? "no packet since it was established" : "no reply yet")
         }
     }

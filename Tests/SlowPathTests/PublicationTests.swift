@@ -1,5 +1,6 @@
 // Which packets a flow-cache entry may be made of.
 import FlowCache
+import Ruleset
 import Testing
 import Wire
 
@@ -46,5 +47,32 @@ import Wire
         let flow = try #require(record).description
         #expect(flow.rewrite.destinationMAC == EthernetAddress(rawValue: 0x0200_0000_0b02) && flow.rewrite.sourceMAC == EthernetAddress(rawValue: 0x0200_0000_0b01))
         #expect(flow.guard.maximumLength == 600)
+    }
+
+    /// What `show flows` says of a flow: cached only while workers forward by its entries.
+    @Test func howAFlowTravels() throws {
+        let rules = "table ip t { chain f { type filter hook forward priority 0; ct state established counter; }; }\n"
+        let options = LoadOptions(interfaces: ["r0", "r1"])
+        let ruleset = RulesetValue().applying(text: rules, name: "f", options: options).value
+        var harness = SlowPathHarness(ruleset: ruleset)
+        func travel(_ harness: inout SlowPathHarness) -> [FlowTravel] {
+            var result: [FlowTravel] = []
+            harness.path.tracker.pointee.forEach(now: harness.now) { index, _ in result.append(harness.path.travel(of: index)) }
+            return result
+        }
+        func exchange(_ harness: inout SlowPathHarness) {
+            _ = harness.send(Self.frame(payload: 10), port: 0)
+            _ = harness.send(Self.frame(payload: 10, isAnswer: true), port: 1)
+        }
+        _ = harness.send(Self.frame(payload: 10), port: 0)
+        var seen = travel(&harness)
+        exchange(&harness)
+        exchange(&harness)
+        seen += travel(&harness)
+        harness.path.invalidateFlows()
+        seen += travel(&harness)
+        exchange(&harness)
+        seen += travel(&harness)
+        #expect(seen == [.slow("no reply yet"), .cached, .slow("nothing forwarded since rules, routes or neighbours changed"), .cached])
     }
 }
