@@ -15,7 +15,8 @@ public enum Replayer {
     /// Feeds the captures to the ports, writes what the ports send, and gives the totals.
     /// - Throws: `InputError` for a ruleset or a capture that cannot be used, `DPDKError` for what the machine cannot do.
     public static func run(configuration: Configuration, options: ReplayOptions) throws -> ForwardingSummary {
-        let ruleset = try LiveRuleset(configuration: configuration, seed: configuration.seed ?? ReplayRun.seed, now: 0)
+        // Elements that time out begin to with the first packet.
+        let ruleset = try LiveRuleset(configuration: configuration, seed: configuration.seed ?? ReplayRun.seed, now: ReplayRun.beginning(options))
         _ = try EAL.start(.small(memoryMB: max(256, configuration.eal.memoryMB), workers: 1))
         defer { EAL.stop() }
         let run = try ReplayRun(configuration: configuration, options: options, ruleset: ruleset)
@@ -76,6 +77,13 @@ private final class ReplayRun {
         init(path: String) throws { writer = try CaptureWriter(path: path) }
     }
 
+    private static func beginning(_ sources: [CaptureSource]) -> Timestamp { sources.filter { !$0.isAtEnd }.map(\.timestamp).min() ?? 1_000_000_000 }
+
+    /// When the first packet of the captures came.
+    static func beginning(_ options: ReplayOptions) throws -> Timestamp {
+        beginning(try options.inputs.map { try CaptureSource(path: $0.path, port: 0) })
+    }
+
     init(configuration: Configuration, options: ReplayOptions, ruleset: LiveRuleset) throws {
         self.configuration = configuration
         self.options = options
@@ -107,7 +115,7 @@ private final class ReplayRun {
         assembly = try Assembly(configuration: configuration, ports: assembled, pool: pool, ruleset: ruleset, workerCount: 1, isThreaded: false,
                                 seed: configuration.seed ?? ReplayRun.seed, wallClockOffset: 0)
         for port in ports { try port.device.start() }
-        now = sources.filter { !$0.isAtEnd }.map(\.timestamp).min() ?? 1_000_000_000
+        now = ReplayRun.beginning(sources)
         firstTime = now
         nextClock = now
         assembly.manager?.start(now: now)

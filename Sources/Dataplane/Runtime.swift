@@ -59,7 +59,7 @@ public final class Runtime: @unchecked Sendable {
         configurationInForce = Mutex(configuration)
         self.logger = logger
         let seed = configuration.seed ?? UInt64.random(in: .min ... .max)
-        let ruleset = try LiveRuleset(configuration: configuration, seed: seed, now: 0)
+        let ruleset = try LiveRuleset(configuration: configuration, seed: seed, now: Clock.nanoseconds)
         for warning in ruleset.compiled.warnings { logger.warning("\(warning)") }
         var wanted = EALConfiguration(
             mainCPU: configuration.eal.mainCore, slowPathCPU: configuration.eal.slowPathCore, workerCPUs: configuration.eal.workerCores,

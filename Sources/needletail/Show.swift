@@ -171,12 +171,12 @@ extension ConnectionReport {
     fileprivate var line: String {
         var words = [pad(proto, 8), "\(protocolNumber)", "\(timeout)"]
         if let state { words.append(state) }
-        words += original.words
+        words += original.words(zone: zoneDirection == "orig" ? "zone-orig=\(zone)" : nil)
         if !replied { words.append("[UNREPLIED]") }
-        words += reply.words
+        words += reply.words(zone: zoneDirection == "reply" ? "zone-reply=\(zone)" : nil)
         if let offload { words.append("[\(offload)]") } else if assured { words.append("[ASSURED]") }
         words.append("mark=\(mark)")
-        if zone != 0 { words.append("zone=\(zone)") }
+        if zone != 0, zoneDirection == nil { words.append("zone=\(zone)") }
         return words.joined(separator: " ")
     }
 
@@ -184,13 +184,14 @@ extension ConnectionReport {
 }
 
 extension ConnectionReport.Direction {
-    fileprivate var words: [String] {
+    fileprivate func words(zone: String?) -> [String] {
         var words = ["src=\(source)", "dst=\(destination)"]
         if let sourcePort { words.append("sport=\(sourcePort)") }
         if let destinationPort { words.append("dport=\(destinationPort)") }
         if let icmpType { words.append("type=\(icmpType)") }
         if let icmpCode { words.append("code=\(icmpCode)") }
         if let icmpIdentifier { words.append("id=\(icmpIdentifier)") }
+        if let zone { words.append(zone) }
         return words + ["packets=\(packets)", "bytes=\(bytes)"]
     }
 }

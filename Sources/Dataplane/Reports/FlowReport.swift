@@ -44,6 +44,8 @@ public struct ConnectionReport: Codable, Sendable, Equatable {
     public var offload: String?
     public var mark: UInt32 = 0
     public var zone: UInt16 = 0
+    /// The one direction that the zone holds for, `orig` or `reply`; nil for both.
+    public var zoneDirection: String?
     public init() {}
 
     public struct Direction: Codable, Sendable, Equatable {
