@@ -60,6 +60,22 @@ import Testing
         for port in ["a", "b"] { #expect(FileManager.default.contentsEqual(atPath: scratch.path("one/\(port).pcap"), andPath: scratch.path("two/\(port).pcap"))) }
     }
 
+    /// Time begins with the first packet, for elements of the ruleset file as well.
+    @Test func elementsTimeOutInTheCapturesTime() throws {
+        let scratch = try prepare()
+        try scratch.write("rules.nft", """
+            table inet filter {
+            	set open { type inet_service; flags timeout; elements = { 2000 timeout 4ms, 2001 timeout 1h }; }
+            	chain forward { type filter hook forward priority filter; policy drop; udp dport @open accept; }
+            }
+            """)
+        let outcome = try replay(scratch, "--in", "a=in.pcap")
+        #expect(outcome.exitCode == 0, "\(outcome.error)")
+        let good = Datagram.fromA().forwardedByB.frame, sent = try Capture.read(scratch.path("out/b.pcap"))
+        #expect(sent.count == 6)
+        #expect(sent.filter { $0 == good }.count == 4)
+    }
+
     @Test func withoutLockstepTheSamePacketsLeave() throws {
         let scratch = try prepare()
         #expect(try replay(scratch, "--in", "a=in.pcap", "--no-lockstep").exitCode == 0)
