@@ -1,4 +1,4 @@
-// Connections as text, in the form of `conntrack -L`, and as lines of JSON.
+// Connections as text, in the form of `conntrack -L`.
 //
 // Invariant: reads only. For the control plane: strings are built here, no packet waits for it.
 import Wire
@@ -32,41 +32,12 @@ extension Connection {
         }
         line += "mark=\(mark) "
         if isWholeZone && zone.identifier != 0 { line += "zone=\(zone.identifier) " }
-        if let helper = ConnectionHelper(rawValue: helper) { line += "helper=\(helper.name) " }
+        if let helperName { line += "helper=\(helperName) " }
         return line + "use=\(status.contains(.offload) ? 2 : 1)"
     }
 
-    /// The same as one JSON object, without line breaks.
-    public func json(now: Timestamp) -> String {
-        func side(_ tuple: ConnectionTuple, _ packets: UInt64, _ bytes: UInt64) -> String {
-            var fields = "\"src\":\"\(tuple.source.text)\",\"dst\":\"\(tuple.destination.text)\""
-            switch tuple.transportProtocol {
-            case IPProtocol.icmp, IPProtocol.icmpv6:
-                fields += ",\"type\":\(tuple.icmpType),\"code\":\(tuple.icmpCode),\"id\":\(tuple.sourcePort)"
-            case IPProtocol.tcp, IPProtocol.udp, IPProtocol.udplite, IPProtocol.sctp, IPProtocol.dccp:
-                fields += ",\"sport\":\(tuple.sourcePort),\"dport\":\(tuple.destinationPort)"
-            default: break
-            }
-            if tuple.zone != 0 { fields += ",\"zone\":\(tuple.zone)" }
-            return "{\(fields),\"packets\":\(packets),\"bytes\":\(bytes)}"
-        }
-        var fields = "\"protocol\":\"\(Connection.protocolName(transportProtocol))\",\"protonum\":\(transportProtocol)"
-        fields += ",\"family\":\"\(original.family == .ipv4 ? "ipv4" : "ipv6")\""
-        fields += ",\"timeout\":\(deadline > now ? (deadline - now) / 1_000_000_000 : 0)"
-        if let state = protocolState { fields += ",\"state\":\"\(state)\"" }
-        fields += ",\"original\":\(side(original, originalPackets, originalBytes)),\"reply\":\(side(reply, replyPackets, replyBytes))"
-        let names: [(ConnectionStatus, String)] = [
-            (.expected, "expected"), (.seenReply, "seen-reply"), (.assured, "assured"), (.confirmed, "confirmed"), (.sourceNAT, "snat"),
-            (.destinationNAT, "dnat"), (.dying, "dying"), (.fixedTimeout, "fixed-timeout"), (.helper, "helper"), (.offload, "offload"),
-            (.hardwareOffload, "hw-offload"),
-        ]
-        let set = names.filter { status.contains($0.0) }.map { "\"\($0.1)\"" }
-        fields += ",\"status\":[\(set.joined(separator: ","))],\"mark\":\(mark)"
-        if let helper = ConnectionHelper(rawValue: helper) { fields += ",\"helper\":\"\(helper.name)\"" }
-        if labelsLow | labelsHigh != 0 { fields += ",\"labels\":[\(labelsLow),\(labelsHigh)]" }
-        return "{\(fields)}"
-    }
-
+    /// Name of the helper that reads the connection, nil for none.
+    public var helperName: String? { ConnectionHelper(rawValue: helper)?.name }
     /// `tcp`, `udp`, ...; `unknown` for protocols without a name.
     public var protocolName: String { Connection.protocolName(transportProtocol) }
     /// TCP state as Linux names it: `ESTABLISHED`.

@@ -142,7 +142,7 @@ extension ConnectionTracker {
     public mutating func noteOffloaded(_ index: UInt32, hardware: Bool) {
         guard Int(index) < touched else { return }
         pool[Int(index)].status.insert(hardware ? [.offload, .hardwareOffload] : .offload)
-        if hardware { forgetWindow(index) }
+        if hardware { forgetWindow(index, isLiberal: true) }
     }
 
     /// The flow is back. If the NIC carried it, the window has moved unseen: it is learnt afresh from the next packet of
@@ -150,15 +150,27 @@ extension ConnectionTracker {
     public mutating func noteOffloadEnded(_ index: UInt32) {
         guard Int(index) < touched else { return }
         let connection = pool + Int(index)
-        if connection.pointee.status.contains(.hardwareOffload) { forgetWindow(index) }
+        if connection.pointee.status.contains(.hardwareOffload) { forgetWindow(index, isLiberal: true) }
         connection.pointee.status.subtract([.offload, .hardwareOffload])
     }
 
-    private mutating func forgetWindow(_ index: UInt32) {
+    /// Packets of the family went by unseen, because for a while no rule asked for tracking: the windows of established TCP connections are learnt
+    /// afresh (nf_ct_tcp_fixup). Goes through all connections.
+    public mutating func relearnWindows(_ family: AddressFamily) {
+        for index in 0 ..< touched {
+            let connection = pool + index
+            guard connection.pointee.isConfirmed, !connection.pointee.status.contains(.dying), connection.pointee.original.family == family, connection.pointee.transportProtocol == IPProtocol.tcp,
+                  connection.pointee.tcpState == .established else { continue }
+            forgetWindow(UInt32(index), isLiberal: false)
+        }
+    }
+
+    private mutating func forgetWindow(_ index: UInt32, isLiberal: Bool) {
         let connection = pool + Int(index)
         guard connection.pointee.transportProtocol == IPProtocol.tcp else { return }
         func relearn(_ endpoint: inout TCPEndpoint) {
             endpoint.maxWindow = 0
+            guard isLiberal else { return }
             endpoint.flags &= ~(TCPEndpoint.Flag.maxAckSet | TCPEndpoint.Flag.dataUnacknowledged)
             endpoint.flags |= TCPEndpoint.Flag.beLiberal
         }

@@ -84,6 +84,8 @@ extension ConnectionReport {
         if record.status.contains(.hardwareOffload) { offload = "HW_OFFLOAD" } else if record.status.contains(.offload) { offload = "OFFLOAD" }
         mark = record.mark
         zone = record.zone.identifier
+        helper = record.helperName
+        line = record.listing(now: now)
         zoneDirection = record.zone.directions == 1 ? "orig" : record.zone.directions == 2 ? "reply" : nil
     }
 }

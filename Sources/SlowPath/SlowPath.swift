@@ -241,8 +241,11 @@ public struct SlowPath: ~Copyable {
     /// quiescent, `creditAllFlows`, so that no count is lost.
     public mutating func adopt(_ ruleset: CompiledRuleset) {
         collectLog()
+        let before = program
         self.ruleset = ruleset
         program = ruleset.program
+        if !before.needs(.conntrack, .ipv4), program.needs(.conntrack, .ipv4) { tracker.pointee.relearnWindows(.ipv4) }
+        if !before.needs(.conntrack, .ipv6), program.needs(.conntrack, .ipv6) { tracker.pointee.relearnWindows(.ipv6) }
         conntrackObjects.load(ruleset, into: tracker)
         watchPorts()
         rulesetGeneration &+= 1

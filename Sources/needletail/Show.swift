@@ -165,33 +165,3 @@ extension Show {
         }
     }
 }
-
-extension ConnectionReport {
-    /// As `conntrack -L` prints it.
-    fileprivate var line: String {
-        var words = [pad(proto, 8), "\(protocolNumber)", "\(timeout)"]
-        if let state { words.append(state) }
-        words += original.words(zone: zoneDirection == "orig" ? "zone-orig=\(zone)" : nil)
-        if !replied { words.append("[UNREPLIED]") }
-        words += reply.words(zone: zoneDirection == "reply" ? "zone-reply=\(zone)" : nil)
-        if let offload { words.append("[\(offload)]") } else if assured { words.append("[ASSURED]") }
-        words.append("mark=\(mark)")
-        if zone != 0, zoneDirection == nil { words.append("zone=\(zone)") }
-        return words.joined(separator: " ")
-    }
-
-    private func pad(_ text: String, _ width: Int) -> String { text + String(repeating: " ", count: max(0, width - text.count)) }
-}
-
-extension ConnectionReport.Direction {
-    fileprivate func words(zone: String?) -> [String] {
-        var words = ["src=\(source)", "dst=\(destination)"]
-        if let sourcePort { words.append("sport=\(sourcePort)") }
-        if let destinationPort { words.append("dport=\(destinationPort)") }
-        if let icmpType { words.append("type=\(icmpType)") }
-        if let icmpCode { words.append("code=\(icmpCode)") }
-        if let icmpIdentifier { words.append("id=\(icmpIdentifier)") }
-        if let zone { words.append(zone) }
-        return words + ["packets=\(packets)", "bytes=\(bytes)"]
-    }
-}

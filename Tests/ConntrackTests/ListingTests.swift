@@ -40,11 +40,10 @@ import Wire
         #expect(IPAddress(ipv6High: 0x2001_0db8_0001_0002, low: 0x0003_0004_0005_0000).text == "2001:db8:1:2:3:4:5:0")
     }
 
-    @Test func asJSON() {
+    @Test func aHelperIsNamed() {
         let tracker = TestTracker(seed: 1)
-        let index = tracker.pass(.udp(client, 1, server, 2), now: 0).connection
-        let json = tracker.connection(index).pointee.json(now: 0)
-        #expect(json.hasPrefix(#"{"protocol":"udp","protonum":17,"family":"ipv4","timeout":30,"original":{"src":"10.0.1.2","dst":"10.0.2.2","sport":1,"dport":2,"packets":1,"bytes":31}"#))
-        #expect(json.contains(#""status":["confirmed"]"#))
+        let index = tracker.establish(now: 0)
+        tracker.connection(index).pointee.helper = ConnectionHelper.ftp.rawValue
+        #expect(tracker.connection(index).pointee.listing(now: 0, counters: false).hasSuffix(" [ASSURED] mark=0 helper=ftp use=1"))
     }
 }

@@ -38,6 +38,19 @@ private final class Conversation: Sendable {
         return isNeeded
     }
 
+    /// Where nothing was tracked for a while the next segment of each direction says where the window is, and it is enforced from there on.
+    @Test(arguments: [false, true]) func windowsAreLearntAfresh(isShared: Bool) {
+        let tracker = TestTracker(seed: 1)
+        let index = tracker.establish(now: 0)
+        if isShared { tracker.tracker.shareWindow(index) }
+        func state(_ sequence: UInt32) -> TrackingState { tracker.track(data(sequence, 10), now: 0).state }
+        #expect(state(10_000_101) == .invalid)
+        tracker.tracker.relearnWindows(.ipv6)
+        #expect(state(10_000_101) == .invalid)
+        tracker.tracker.relearnWindows(.ipv4)
+        #expect([state(10_000_101), state(10_000_111), state(20_000_101)] == [.established, .established, .invalid])
+    }
+
     @Test func whatAWorkerStoredOverIsStillKnown() {
         let (tracker, _, window) = shared()
         let invalid = tracker.statistics.invalidTotal

@@ -46,6 +46,9 @@ public struct ConnectionReport: Codable, Sendable, Equatable {
     public var zone: UInt16 = 0
     /// The one direction that the zone holds for, `orig` or `reply`; nil for both.
     public var zoneDirection: String?
+    public var helper: String?
+    /// All that in the form of `conntrack -L`.
+    public var line = ""
     public init() {}
 
     public struct Direction: Codable, Sendable, Equatable {
