@@ -36,12 +36,10 @@ def matches(r, l3, hosts, family, hook):
         result += ["ip ttl vmap { 1 : drop, 63-64 : continue }", "ip checksum != 0", "ip protocol vmap { tcp : continue, udp : accept }", "ip length 20-60", "icmp code 0",
                    "icmp sequence > 3", "icmp mtu 1300", "icmp type . icmp code { echo-request . 0, destination-unreachable . 3 }", "ip protocol { 47, 132 }", "icmp id 1000-1004",
                    "ip dscp . ip protocol { cs1 . tcp, 0 . udp }", "ip protocol . ip daddr { tcp . 10.0.2.2, udp . 10.0.2.2 }"]
-        if True:
-            result += ["ip option rr exists", "ip option ra missing", "ip option lsrr exists"]
+        result += ["ip option rr exists", "ip option ra missing", "ip option lsrr exists"]
     else:
         result += ["icmpv6 code 0", "icmpv6 mtu 1300", "icmpv6 sequence > 3", "ip6 hoplimit vmap { 1 : drop, 63-64 : continue }", "ip6 version 6"]
-        if True:
-            result += ["exthdr frag exists", "frag more-fragments 1", "exthdr hbh exists", "dst nexthdr 6", "exthdr frag missing", "rt type 0", "mh type 1", "frag frag-off 0"]
+        result += ["exthdr frag exists", "frag more-fragments 1", "exthdr hbh exists", "dst nexthdr 6", "exthdr frag missing", "rt type 0", "mh type 1", "frag frag-off 0"]
     if family == "netdev":
         return result + (["ether saddr 02:00:00:00:0a:02", "ether type ip", "ether daddr 02:00:00:00:0a:01", "vlan id 5", "ether type vlan"] if hook == "ingress" else [])
     result += ["ether saddr 02:00:00:00:0a:02", "ether daddr != 02:00:00:00:0b:01", "ether saddr { 02:00:00:00:0a:02, 02:00:00:00:0b:02 }"]
