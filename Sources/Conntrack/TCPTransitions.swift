@@ -12,10 +12,10 @@ enum TCPTransition: Equatable {
     case invalid
 
     /// One letter a cell: S SYN_SENT, R SYN_RECV, E ESTABLISHED, F FIN_WAIT, C CLOSE_WAIT, L LAST_ACK, T TIME_WAIT,
-    /// X CLOSE, 2 SYN_SENT2, i ignore, - invalid. Columns: none, SYN_SENT, SYN_RECV, ESTABLISHED, FIN_WAIT,
+    /// O CLOSE, 2 SYN_SENT2, i ignore, - invalid. Columns: none, SYN_SENT, SYN_RECV, ESTABLISHED, FIN_WAIT,
     /// CLOSE_WAIT, LAST_ACK, TIME_WAIT, CLOSE, SYN_SENT2. Rows: SYN, SYN/ACK, FIN, ACK, RST, none of them.
-    private static let original: StaticString = "SSiiiiiSS2--R------R--FFLLLTX-E-EECCTTX--XXXXXXXXX----------"
-    private static let reply: StaticString = "-2-----S-2-RiiiiiiiR--FFLLLTX--iRECCTTXi-XXXXXXXXX----------"
+    private static let original: StaticString = "SSiiiiiSS2--R------R--FFLLLTO-E-EECCTTO--OOOOOOOOO----------"
+    private static let reply: StaticString = "-2-----S-2-RiiiiiiiR--FFLLLTO--iRECCTTOi-OOOOOOOOO----------"
 
     static func next(_ direction: ConnectionDirection, _ kind: TCPSegment.Kind, _ state: TCPState) -> TCPTransition {
         let table = direction == .original ? original : reply
@@ -27,7 +27,7 @@ enum TCPTransition: Equatable {
         case UInt8(ascii: "C"): return .to(.closeWait)
         case UInt8(ascii: "L"): return .to(.lastAck)
         case UInt8(ascii: "T"): return .to(.timeWait)
-        case UInt8(ascii: "X"): return .to(.close)
+        case UInt8(ascii: "O"): return .to(.close)
         case UInt8(ascii: "2"): return .to(.synSent2)
         case UInt8(ascii: "i"): return .ignore
         default: return .invalid

@@ -166,12 +166,18 @@ extension SlowPath {
     /// Credits what workers forwarded for one entry to the counters on its way, to its connection and to its neighbour.
     mutating func credit(_ record: FlowRecord, now: Timestamp) {
         guard record.packets > 0 else { return }
-        if record.neighbour != FlowDescription.noNeighbour, !record.isStale { router.neighbours.noteUse(record.neighbour, at: record.lastUsed, now: now) }
+        noteNeighbour(record, at: record.lastUsed, now: now)
         for counter in credits[record.creditList] { ruleset.credit(counter: counter, packets: record.packets, bytes: record.bytes) }
         guard record.connection != FlowDescription.untracked else { return }
         let generation = tracker.pointee.connection(record.connection).pointee.generation
         tracker.pointee.noteActivity(record.connection, generation: generation, direction: record.direction == 0 ? .original : .reply,
                                      packets: record.packets, bytes: record.bytes, lastSeen: record.lastUsed)
+    }
+
+    /// An entry's flow was forwarded, the last packet at `time`: its next hop is in use. A stale entry's may be another's by now.
+    mutating func noteNeighbour(_ record: FlowRecord, at time: Timestamp, now: Timestamp) {
+        guard record.neighbour != FlowDescription.noNeighbour, !record.isStale else { return }
+        router.neighbours.noteUse(record.neighbour, at: time, now: now)
     }
 
     /// Credits up to `budget` slots; removes entries of flows without connection that fell silent. True after a full round.

@@ -106,9 +106,7 @@ extension SlowPath {
             for counter in credits[list] { ruleset.credit(counter: counter, packets: packets, bytes: bytes) }
         }
         guard isSameConnection(connection) else { return }
-        if let entry = flows.pointee.inspect(handles[Int(connection) * 2 + Int(direction)], now: lastSeen), entry.neighbour != FlowDescription.noNeighbour, !entry.isStale {
-            router.neighbours.noteUse(entry.neighbour, at: lastSeen, now: lastSeen)
-        }
+        if let entry = flows.pointee.inspect(handles[Int(connection) * 2 + Int(direction)], now: lastSeen) { noteNeighbour(entry, at: lastSeen, now: lastSeen) }
         tracker.pointee.noteActivity(connection, generation: record.connectionGeneration, direction: direction == 0 ? .original : .reply, packets: packets, bytes: bytes, lastSeen: lastSeen)
     }
 
