@@ -122,8 +122,10 @@ public final class StateTransfer: @unchecked Sendable {
                 new.pointee.element(element).pointee.flags = record.flags
                 new.pointee.link(element)
             }
-            new.pointee.element(element).pointee.timeout = record.timeout
-            new.pointee.element(element).pointee.expires = record.expires
+            if Int(element) >= plan.elements.count || !plan.elements[Int(element)].isRenewed {
+                new.pointee.element(element).pointee.timeout = record.timeout
+                new.pointee.element(element).pointee.expires = record.expires
+            }
             // The statements that it came with, even if no rule would give it these any more; without, if nothing here has such.
             let entry = new.pointee.element(element)
             if lists[Int(entry.pointee.origin)] != oldLists[Int(record.origin)] {

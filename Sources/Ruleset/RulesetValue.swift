@@ -76,6 +76,8 @@ public struct SetElement: Sendable {
     /// Milliseconds.
     public var timeout: UInt64?
     public var expires: UInt64?
+    /// Whether the transaction that made this value gave an element that was there another time: what is left of the old one does not count.
+    public var isRenewed = false
     /// Stateful statements of this element.
     public var statements: [Statement]
     public init(key: Expression, data: Expression? = nil, comment: String? = nil, timeout: UInt64? = nil, expires: UInt64? = nil, statements: [Statement] = []) {

@@ -65,6 +65,14 @@ enum SetOrder {
         }
     }
 
+    /// An element that is there and is added again, as Linux does it since 6.12: another timeout, or a time to expire in, begins now; all else stays.
+    private static func renew(_ kept: inout SetElement, by again: SetElement) {
+        guard kept.timeout != again.timeout || again.expires ?? 0 != 0 else { return }
+        kept.timeout = again.timeout
+        kept.expires = again.expires
+        kept.isRenewed = true
+    }
+
     static func sameData(_ left: Expression?, _ right: Expression?) -> Bool {
         switch (left, right) {
         case (nil, nil): true
@@ -117,10 +125,11 @@ enum SetOrder {
                 if isInterval(element.key) { hasRange = true }
                 let name = identity(element.key)
                 if let first = seen[name] {
-                    if !sameData(elements[first].data, element.data) { throw exists(index) }
+                    if !sameData(kept[first].data, element.data) { throw exists(index) }
+                    renew(&kept[first], by: element)
                     continue
                 }
-                seen[name] = index
+                seen[name] = kept.count
                 kept.append(element)
                 distinct.append((element, index))
             }
@@ -145,10 +154,11 @@ enum SetOrder {
             for (_, index) in keyed {
                 if let number = bounds(elements[index].key)?.low {
                     if let first = seen[number] {
-                        if !sameData(elements[first].data, elements[index].data) { throw exists(index) }
+                        if !sameData(result[first].data, elements[index].data) { throw exists(index) }
+                        renew(&result[first], by: elements[index])
                         continue
                     }
-                    seen[number] = index
+                    seen[number] = result.count
                 }
                 result.append(elements[index])
             }
@@ -163,9 +173,13 @@ enum SetOrder {
         var result: [SetElement] = []
         result.reserveCapacity(ranges.count)
         var current: (low: UInt128, high: UInt128, index: Int)?
+        // Those that say the current one once more.
+        var again: [Int] = []
         func flush() {
             guard let (low, high, index) = current else { return }
             var element = elements[index]
+            for other in again { renew(&element, by: elements[other]) }
+            again = []
             element.key = expression(low: low, high: high, type: keyType)
             result.append(element)
         }
@@ -173,6 +187,7 @@ enum SetOrder {
             guard let last = current else { current = range; continue }
             if range.low == last.low, range.high == last.high {
                 if !sameData(elements[last.index].data, elements[range.index].data) { throw exists(last.index) }
+                if !merge { again.append(range.index) }
                 continue
             }
             let overlaps = range.low <= last.high

@@ -104,6 +104,34 @@ import Wire
         #expect(compiled.run(.udp(from: 20 << 8)) == .accept)
     }
 
+    /// Linux since 6.12: what is added again with another timeout lives that long from now on, and no longer than what it is given; all else lives on.
+    @Test func whatIsAddedAgainLivesAnew() throws {
+        let sets = """
+            set s { type inet_service; flags timeout; timeout 5s; elements = { 1 timeout 2s, 2 timeout 1h, 3 timeout 1h, 4, 5 timeout 1h }; };
+            set p { type inet_service . inet_service; flags timeout,interval; elements = { 1 . 1-9 timeout 2s, 2 . 1-9 timeout 1h }; };
+            set i { type inet_service; flags timeout,interval; elements = { 1-9 timeout 2s, 10-19 timeout 1h }; };
+            """
+        let second: UInt64 = 1_000_000_000
+        let compiled = CompiledRuleset(load("table ip t { \(sets) }"), interfaces: interfaces, previous: nil, seed: 42, now: 0)
+        let again = """
+            add element ip t s { 1 timeout 1h, 2 timeout 2s }; add element ip t s { 3, 4 }; add element ip t s { 5 timeout 1h expires 2s };
+            add element ip t p { 1 . 1-9 timeout 1h, 2 . 1-9 timeout 2s }; add element ip t i { 1-9 timeout 1h, 10-19 timeout 2s }
+            """
+        func next(_ before: CompiledRuleset, _ text: String, _ now: UInt64) -> CompiledRuleset {
+            CompiledRuleset(load(text, onto: before.currentValue(now: now)), interfaces: interfaces, previous: before, seed: 42, now: now)
+        }
+        func left(_ compiled: CompiledRuleset, _ set: String, at now: UInt64) throws -> [UInt64] {
+            try #require(compiled.currentValue(now: now).tables[0].set(set)).elements.map { ($0.expires ?? 0) / 1000 }.sorted()
+        }
+        let renewed = next(compiled, again, second)
+        #expect(try left(renewed, "s", at: second) == [2, 2, 4, 5, 3600])
+        #expect(try left(renewed, "p", at: second) == [2, 3600])
+        #expect(try left(renewed, "i", at: second) == [2, 3600])
+        // Once: the transaction after that changes nothing.
+        let later = next(renewed, "add counter ip t nothing", 2 * second)
+        #expect(try left(later, "s", at: 2 * second) == [1, 1, 3, 4, 3599])
+    }
+
     @Test func resetSpeaksOfItsTableAlone() {
         let counter = "counter c { packets 5 bytes 50 }; chain r { counter packets 7 bytes 70; };"
         let value = load("table ip a { \(counter) }; table ip b { \(counter) }; table ip6 b { \(counter) };")
