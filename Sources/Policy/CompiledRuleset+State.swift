@@ -80,7 +80,7 @@ extension CompiledRuleset {
             var element: Ruleset.SetElement
             if record.flags & ElementRecord.Flag.dynamic == 0, Int(index) < named.elements.count {
                 element = named.elements[Int(index)]
-                element.isRenewed = false
+                element.standing = .kept
             } else {
                 element = Ruleset.SetElement(key: value(at: set.pointee.key(index), named.keyType))
                 if case .value(let type)? = named.data { element.data = value(at: set.pointee.data(index), type) }

@@ -109,7 +109,7 @@ extension Compiler {
             }
             planned.timeout = (element.timeout ?? plan.timeout / 1_000_000) &* 1_000_000
             if let expires = element.expires { planned.expires = now &+ expires &* 1_000_000 }
-            planned.isRenewed = element.isRenewed
+            planned.standing = element.standing
             if let data, let value = element.data { planned.data = self.data(value, data, plan, &planned.chain) }
             if planned.data.count < plan.dataLength { planned.data += [UInt8](repeating: 0, count: plan.dataLength - planned.data.count) }
             // The kinds of its statements only: what it has counted is its own.

@@ -56,8 +56,7 @@ struct ElementPlan {
     /// ns, 0 for none.
     var timeout: UInt64 = 0
     var expires: UInt64?
-    /// Its time begins with this ruleset, whatever is left of the one before.
-    var isRenewed = false
+    var standing = SetElement.Standing.kept
     /// The element's statements with their own values, if it has any.
     var statements: [(op: Opcode, number: UInt32)] = []
     var origin: UInt16 = 0

@@ -122,7 +122,10 @@ public final class StateTransfer: @unchecked Sendable {
                 new.pointee.element(element).pointee.flags = record.flags
                 new.pointee.link(element)
             }
-            if Int(element) >= plan.elements.count || !plan.elements[Int(element)].isRenewed {
+            let standing = Int(element) < plan.elements.count ? plan.elements[Int(element)].standing : .kept
+            // Of a transaction; a file that is read again says the same elements once more.
+            if standing == .fresh, base != nil { continue }
+            if standing != .renewed {
                 new.pointee.element(element).pointee.timeout = record.timeout
                 new.pointee.element(element).pointee.expires = record.expires
             }

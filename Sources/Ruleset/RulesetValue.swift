@@ -76,8 +76,8 @@ public struct SetElement: Sendable {
     /// Milliseconds.
     public var timeout: UInt64?
     public var expires: UInt64?
-    /// Whether the transaction that made this value gave an element that was there another time: what is left of the old one does not count.
-    public var isRenewed = false
+    /// What the transaction that made this value did to it.
+    public var standing = Standing.kept
     /// Stateful statements of this element.
     public var statements: [Statement]
     public init(key: Expression, data: Expression? = nil, comment: String? = nil, timeout: UInt64? = nil, expires: UInt64? = nil, statements: [Statement] = []) {
@@ -87,6 +87,18 @@ public struct SetElement: Sendable {
         self.timeout = timeout
         self.expires = expires
         self.statements = statements
+    }
+}
+
+extension SetElement {
+    /// Where an element stands after a transaction, for who puts it in force.
+    public enum Standing: Sendable {
+        /// As it was: its time runs on, its statements count on.
+        case kept
+        /// Given another time, which begins now.
+        case renewed
+        /// New, also where one of the same key was taken away: nothing of that one counts.
+        case fresh
     }
 }
 

@@ -51,6 +51,15 @@ enum SetOrder {
         }
     }
 
+    /// Whether an element of a concatenation holds the first point of `key`: how Linux finds one that is asked for or taken away (pipapo_get).
+    static func holds(_ element: Expression, firstOf key: Expression) -> Bool {
+        guard case .concatenation(let parts) = element, case .concatenation(let wanted) = key, parts.count == wanted.count else { return false }
+        return zip(parts, wanted).allSatisfy { part, wanted in
+            guard let (low, high, _) = bounds(part), let first = bounds(wanted)?.low else { return false }
+            return low <= first && first <= high
+        }
+    }
+
     /// What elements are sorted by.
     static func sortKey(_ key: Expression, interval: Bool) -> [UInt128] {
         switch key {
@@ -70,7 +79,7 @@ enum SetOrder {
         guard kept.timeout != again.timeout || again.expires ?? 0 != 0 else { return }
         kept.timeout = again.timeout
         kept.expires = again.expires
-        kept.isRenewed = true
+        if kept.standing == .kept { kept.standing = .renewed }
     }
 
     static func sameData(_ left: Expression?, _ right: Expression?) -> Bool {

@@ -10,8 +10,10 @@ struct ElementLog {
     /// How many the set held, and where each of those added stands.
     let known: Int
     var places: [SourceRange] = []
-    /// Position by identity of the key; made when a removal first asks for it.
-    var positions: [String: Int]?
+    /// Position by identity of the key, the last one if it was added more than once; made when a removal first asks for it.
+    private(set) var positions: [String: Int]?
+    /// By position: that of the same key added before.
+    private var earlier: [Int: Int] = [:]
 
     init(_ elements: [SetElement]) {
         self.elements = elements
@@ -20,10 +22,39 @@ struct ElementLog {
 
     mutating func makePositions() {
         if positions != nil { return }
-        var made: [String: Int] = [:]
-        made.reserveCapacity(elements.count)
-        for (position, element) in elements.enumerated() { if let element { made[SetOrder.identity(element.key)] = position } }
-        positions = made
+        positions = [:]
+        positions?.reserveCapacity(elements.count)
+        for (position, element) in elements.enumerated() { if let element { enter(SetOrder.identity(element.key), at: position) } }
+    }
+
+    /// Whether the key is new.
+    @discardableResult private mutating func enter(_ identity: String, at position: Int) -> Bool {
+        guard let before = positions?.updateValue(position, forKey: identity) else { return true }
+        earlier[position] = before
+        return false
+    }
+
+    /// Adds one more; whether it is known to be new.
+    mutating func add(_ element: SetElement) -> Bool {
+        let isNew = positions != nil && enter(SetOrder.identity(SetOrder.canonical(element.key)), at: elements.count)
+        elements.append(element)
+        return isNew
+    }
+
+    /// Takes an element away, however often it was added: the one of that key or, in a concatenation, the one that holds the key's first point.
+    mutating func remove(_ key: Expression) -> SetElement? {
+        makePositions()
+        var position = positions?.removeValue(forKey: SetOrder.identity(key))
+        if position == nil, let around = elements.first(where: { $0.map { SetOrder.holds($0.key, firstOf: key) } ?? false }), let around {
+            position = positions?.removeValue(forKey: SetOrder.identity(around.key))
+        }
+        var gone: SetElement?
+        while let here = position {
+            gone = elements[here]
+            elements[here] = nil
+            position = earlier.removeValue(forKey: here)
+        }
+        return gone
     }
 
     /// Where the element at a position stands; nil if the set held it before.
@@ -79,6 +110,7 @@ extension Transaction {
             if element.statements.isEmpty, !set.statements.isEmpty { element.statements = set.statements }
             if element.timeout != nil, !set.flags.contains(.timeout) { throw kernel("Invalid argument", item.key.location) }
             if let timeout = element.timeout, timeout == set.timeout { element.timeout = nil }
+            element.standing = .fresh
             fresh.append(element)
         }
         if create { try refuseKnown(fresh, set, at: node.location) }
@@ -98,12 +130,7 @@ extension Transaction {
         // Taken out and put back: the log is never copied.
         var log = elementLogs.removeValue(forKey: key) ?? ElementLog(value.tables[table].sets[index].elements)
         if options.recordsChanges { log.makePositions() }
-        for element in fresh {
-            if log.positions != nil, log.positions?.updateValue(log.elements.count, forKey: SetOrder.identity(SetOrder.canonical(element.key))) == nil {
-                note(.add, table, .element(value.tables[table].sets[index], element))
-            }
-            log.elements.append(element)
-        }
+        for element in fresh where log.add(element) { note(.add, table, .element(value.tables[table].sets[index], element)) }
         log.places += places
         elementLogs[key] = log
     }
@@ -154,12 +181,14 @@ extension Transaction {
             let identity = SetOrder.identity(wanted.key)
             if let exact = elements.first(where: { SetOrder.identity($0.key) == identity }) { return exact }
             if let (low, high, _) = SetOrder.bounds(wanted.key), let around = elements.first(where: { SetOrder.bounds($0.key).map { $0.low <= low && high <= $0.high } ?? false }) { return around }
+            if let around = elements.first(where: { SetOrder.holds($0.key, firstOf: wanted.key) }) { return around }
             throw kernel(Self.missing, place)
         }
     }
 
     private func removeElements(_ node: Node, _ table: Int, _ index: Int, mustExist: Bool) throws {
-        if !value.tables[table].sets[index].autoMerge {
+        let target = value.tables[table].sets[index]
+        if !target.autoMerge || target.keyType.isConcatenation {
             try logRemoval(node, table, index, mustExist: mustExist)
             return
         }
@@ -197,11 +226,9 @@ extension Transaction {
         let keys = try self.keys(node, table, index)
         var log = elementLogs.removeValue(forKey: key) ?? ElementLog(value.tables[table].sets[index].elements)
         defer { elementLogs[key] = log }
-        log.makePositions()
         for (wanted, place) in keys {
-            if let position = log.positions?.removeValue(forKey: SetOrder.identity(wanted.key)) {
-                if let gone = log.elements[position] { note(.delete, table, .element(value.tables[table].sets[index], gone)) }
-                log.elements[position] = nil
+            if let gone = log.remove(wanted.key) {
+                note(.delete, table, .element(value.tables[table].sets[index], gone))
             } else if mustExist {
                 throw kernel(Self.missing, place)
             }

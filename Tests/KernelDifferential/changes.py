@@ -79,9 +79,8 @@ def element(tables, r):
         return []
     name = r.choice(names)
     hosts = HOSTS[6 if "ipv6_addr" in sets.get("hosts", [""])[0] else 4]
-    # For an element of ranges nothing that lies within another: Linux takes that one away for any key in it (docs/nft.md).
     made = dict(hosts=r.choice(hosts), nets=r.choice(hosts[:4]), ports=r.choice(["22", "53", "80", "443", "8080", "1000-2000", "40000-40010"]), counted=r.choice(hosts),
-                pairs="%s . %d" % (r.choice(hosts), r.choice([22, 53, 80, 443, 8080])), spans="%s . 53" % hosts[4], marks="%d : 0x%x" % (r.choice([22, 53, 80, 443]), r.randint(1, 9)))[name]
+                pairs="%s . %d" % (r.choice(hosts), r.choice([22, 53, 80, 443, 8080])), spans="%s . %s" % (r.choice(hosts), r.choice(["53", "80", "22-80"])), marks="%d : 0x%x" % (r.choice([22, 53, 80, 443]), r.randint(1, 9)))[name]
     present = [part for line in sets[name] if line.startswith("elements") for part in re.findall(r"[^{},]+", line.split("=")[1])]
     present = [part.strip() for part in present if part.strip()]
     commands = ["add element %s %s { %s }\n" % (header, name, made), "delete element %s %s { %s }\n" % (header, name, made)]

@@ -132,6 +132,31 @@ import Wire
         #expect(try left(later, "s", at: 2 * second) == [1, 1, 3, 4, 3599])
     }
 
+    /// What a transaction takes away and puts back is new: its time, its counter and its burst begin with it. What it does not name goes on.
+    @Test func whatIsPutBackInOneTransactionIsNew() throws {
+        let sets = """
+            set s { type ipv4_addr; counter; flags timeout; elements = { 0.0.0.1 timeout 1h, 0.0.0.2 timeout 1h, 0.0.0.3 timeout 1h }; };
+            set l { type ipv4_addr; flags dynamic; elements = { 0.0.0.1 limit rate 1/day burst 1 packets, 0.0.0.2 limit rate 1/day burst 1 packets }; };
+            chain f { type filter hook forward priority 0; ip saddr @s; ip saddr @l accept; drop; };
+            """
+        let second: UInt64 = 1_000_000_000
+        let compiled = CompiledRuleset(load("table ip t { \(sets) }"), interfaces: interfaces, previous: nil, seed: 42, now: 0)
+        for source in [1, 1, 2, 2, 3] as [UInt32] { _ = compiled.run(.udp(from: source)) }
+        let snapshot = compiled.snapshot(now: second)
+        let changes = """
+            flush set ip t s; add element ip t s { 0.0.0.1 timeout 1h, 0.0.0.2 timeout 1h };
+            delete element ip t l { 0.0.0.1 }; add element ip t l { 0.0.0.1 limit rate 1/day burst 1 packets }
+            """
+        let next = CompiledRuleset(load(changes, onto: compiled.value(of: snapshot)), interfaces: interfaces, seed: 42, now: second)
+        // Counted by the old ruleset after the snapshot was taken: gone with the elements.
+        _ = compiled.run(.udp(from: 1))
+        StateTransfer(to: next, from: compiled).run(now: second, since: snapshot)
+        let set = try #require(next.currentValue(now: second).tables[0].set("s"))
+        #expect(set.elements.map(\.expires) == [3_600_000, 3_600_000])
+        #expect(set.elements.map { $0.statements.compactMap { if case .counter(let packets, _) = $0 { Int(packets) } else { nil } } } == [[0], [0]])
+        #expect([next.run(.udp(from: 1)), next.run(.udp(from: 1)), next.run(.udp(from: 2))] == [.accept, .drop, .drop])
+    }
+
     @Test func resetSpeaksOfItsTableAlone() {
         let counter = "counter c { packets 5 bytes 50 }; chain r { counter packets 7 bytes 70; };"
         let value = load("table ip a { \(counter) }; table ip b { \(counter) }; table ip6 b { \(counter) };")

@@ -28,6 +28,32 @@ import Testing
     ])
     func command(_ text: String, accepted: Bool) { #expect(base().applying(text: text + "\n").isAccepted == accepted) }
 
+    /// As nft and Linux do it: one element, however often it was added; an element of a concatenation goes by any key that begins in it.
+    @Test(arguments: [
+        ("s", "add element ip t s { 1 }; delete element ip t s { 1 }", "2, 3"),
+        ("s", "add element ip t s { 1, 1 }; delete element ip t s { 1 }; add element ip t s { 1 }", "1, 2, 3"),
+        ("s", "delete element ip t s { 1 }; delete element ip t s { 1 }", nil),
+        ("i", "add element ip t i { 1-5 }; delete element ip t i { 1-5 }", "20"),
+        ("c", "delete element ip t c { 10.0.1.5 . 45 }", "10.0.1.0/24 . 50, 10.0.0.0/16 . 50"),
+        ("c", "delete element ip t c { 10.0.1.9-10.0.4.0 . 50 }", "10.0.1.0/24 . 40-49, 10.0.0.0/16 . 50"),
+        ("c", "delete element ip t c { 10.0.0.0/16 . 50 }", "10.0.1.0/24 . 40-49, 10.0.1.0/24 . 50"),
+        ("c", "add element ip t c { 10.0.1.0/24 . 50 }; delete element ip t c { 10.0.1.1 . 50 }", "10.0.1.0/24 . 40-49, 10.0.0.0/16 . 50"),
+        ("c", "delete element ip t c { 10.1.0.0/16 . 50 }", nil), ("c", "delete element ip t c { 10.0.1.5 . 45-60 }; delete element ip t c { 10.0.1.5 . 45 }", nil),
+    ])
+    func elementsGo(_ set: String, _ commands: String, _ left: String?) throws {
+        let sets = """
+            set s { type inet_service; elements = { 1, 2, 3 }; }; set i { type inet_service; flags interval; elements = { 1-5, 20 }; };
+            set c { type ipv4_addr . inet_service; flags interval; elements = { 10.0.1.0/24 . 40-49, 10.0.1.0/24 . 50, 10.0.0.0/16 . 50 }; };
+            """
+        let result = RulesetValue().applying(text: "table ip t { \(sets) }\n").value.applying(text: commands + "\n")
+        #expect(result.isAccepted == (left != nil))
+        guard let left else { return }
+        var printer = Printer()
+        printer.ruleset(result.value)
+        let blocks = printer.output.split(separator: "\tset ").map { $0.split(whereSeparator: \.isWhitespace).joined(separator: " ") }
+        #expect(try #require(blocks.first { $0.hasPrefix("\(set) {") }).contains("elements = { \(left) }"))
+    }
+
     @Test func overlapIsRefusedUnlessMerged() {
         func load(_ merge: String) -> LoadResult {
             RulesetValue().applying(text: "table ip t { set s { type ipv4_addr; flags interval; \(merge) elements = { 10.0.0.0/8, 10.1.0.0/16, 11.0.0.0/8 }; }\n}\n")
