@@ -247,8 +247,8 @@ def judge(case, engines, exact):
     return UNSTEADY
 
 
-def work(make, options, exact, shared, results):
-    """A process of a campaign: plays the next seed as long as there are some."""
+def work(make, options, exact, shared, results, number):
+    """Process `number` of a campaign: plays the next seed as long as there are some."""
     try:
         # Between the clock's reading and the packet nobody else is to run.
         os.nice(-10)
@@ -266,6 +266,7 @@ def work(make, options, exact, shared, results):
             shared["done"].value += 1
             seed = shared["seed"].value
             shared["seed"].value += 1
+            shared["playing"][number] = seed
         case = mended(Case(seed, often=exact), engines[0])
         found = judge(case, engines, exact)
         if found is REFUSED:
@@ -287,11 +288,28 @@ def campaign(make, options, exact):
     context = multiprocessing.get_context("fork")
     shared = dict(start=time.monotonic(), lock=context.Lock(), stop=context.Value("i", 0), done=context.Value("q", 0), seed=context.Value("q", options.seed))
     results = context.SimpleQueue()
-    workers = [context.Process(target=work, args=(make, options, exact, shared, results), daemon=True) for _ in range(options.jobs)]
-    for worker in workers:
+    shared["playing"] = context.Array("q", options.jobs)
+
+    def start(number):
+        worker = context.Process(target=work, args=(make, options, exact, shared, results, number), daemon=True)
         worker.start()
+        return worker
+
+    workers = [start(number) for number in range(options.jobs)]
     seeds, bad, refused, unsteady, sums, left = [], 0, 0, [], [0, 0, 0], len(workers)
     while left:
+        while results.empty():
+            for number, worker in enumerate(workers):
+                if not worker.exitcode:
+                    continue
+                print("seed %d ended its process: exit code %d" % (shared["playing"][number], worker.exitcode))
+                # libnftables 1.0.6 runs in the process, and has its faults; an engine that dies is an exception.
+                if worker.exitcode < 0 and not exact:
+                    unsteady.append(shared["playing"][number])
+                else:
+                    bad += 1
+                workers[number] = start(number)
+            time.sleep(0.01)
         kind, *rest = results.get()
         if kind == "unavailable":
             raise Unavailable(rest[0])
@@ -312,7 +330,7 @@ def campaign(make, options, exact):
     if refused:
         print("%d further rulesets were refused by both" % refused)
     if unsteady:
-        print("seeds %s differed once and not again: not counted" % " ".join(str(s) for s in sorted(unsteady)))
+        print("seeds %s: not counted, since their difference did not come again, or they ended their process" % " ".join(str(s) for s in sorted(unsteady)))
     print("seeds %s" % " ".join(str(s) for s in sorted(seeds)))
     if len(unsteady) > max(2, len(seeds) // 50):
         print("too many of them: this machine is too busy to compare, or the engine is not the same twice")
