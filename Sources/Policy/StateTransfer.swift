@@ -1,7 +1,8 @@
 // State across rulesets: what a ruleset takes over from the one that was in force.
 //
 // Invariant: what is carried over is matched by table (family and name), handle and version, objects and sets by table and name, so
-// a rule that was not touched by a transaction keeps counting where it was. The matching is worked out aside; `run` only
+// a rule that was not touched by a transaction keeps counting where it was. What a transaction took away and made again under its old name is
+// new: its handle, or its table's, is another. (A file that is read again has handles of its own; there names suffice.) The matching is worked out aside; `run` only
 // copies, and is what the core that runs packets has to do.
 // A transaction is made against a snapshot and put in force later. What packets did in between is added to what the
 // transaction made of the snapshot's numbers: a counter that it reset, or an element that it took away, stays so, and no
@@ -19,12 +20,14 @@ public final class StateTransfer: @unchecked Sendable {
         var op: Opcode
         var new: UInt32
         var old: UInt32
+        /// By its handles the same, not only by its name.
+        var isSame: Bool
     }
 
     private let new: CompiledRuleset
     private let previous: CompiledRuleset
     private var records: [Record] = []
-    private var sets: [(new: Int, old: Int)] = []
+    private var sets: [(new: Int, old: Int, isSame: Bool)] = []
 
     /// Works out what goes where; touches no state.
     public init(to new: CompiledRuleset, from previous: CompiledRuleset) {
@@ -34,35 +37,55 @@ public final class StateTransfer: @unchecked Sendable {
         old.reserveCapacity(previous.rules.count)
         for rule in previous.rules where !rule.states.isEmpty || !rule.generators.isEmpty { old[RuleKey(table: rule.table, handle: rule.handle, version: rule.version)] = rule }
         let tables = new.ruleset.tables.map { table in previous.ruleset.tables.firstIndex { $0.family == table.family && $0.name == table.name } }
+        let areSame = zip(new.ruleset.tables, tables).map { table, before in before.map { previous.ruleset.tables[$0].handle == table.handle } ?? false }
         for rule in new.rules where !rule.states.isEmpty || !rule.generators.isEmpty {
             guard let table = tables[rule.table], let before = old[RuleKey(table: table, handle: rule.handle, version: rule.version)], before.states.map(\.op) == rule.states.map(\.op) else { continue }
             if before.generators.count == rule.generators.count {
-                for (generator, was) in zip(rule.generators, before.generators) { records.append(Record(op: .numgen, new: UInt32(generator), old: UInt32(was))) }
+                for (generator, was) in zip(rule.generators, before.generators) { records.append(Record(op: .numgen, new: UInt32(generator), old: UInt32(was), isSame: areSame[rule.table])) }
             }
-            for (state, was) in zip(rule.states, before.states) { records.append(Record(op: state.op, new: state.number, old: was.number)) }
+            for (state, was) in zip(rule.states, before.states) {
+                records.append(Record(op: state.op, new: state.number, old: was.number, isSame: areSame[rule.table]))
+            }
         }
         for (number, was) in tables.enumerated() {
             guard let was else { continue }
+            let handles = Self.handles(new.ruleset.tables[number]), oldHandles = Self.handles(previous.ruleset.tables[was])
             for (kind, objects) in new.objectNumbers[number] {
                 guard let op = Compiler.opcode(kind) else { continue }
                 for (name, object) in objects {
-                    if let before = previous.objectNumbers[was][kind]?[name] { records.append(Record(op: op, new: object, old: before)) }
+                    guard let before = previous.objectNumbers[was][kind]?[name] else { continue }
+                    let place = Named(kind: kind, name: name)
+                    records.append(Record(op: op, new: object, old: before, isSame: areSame[number] && handles[place] == oldHandles[place]))
                 }
             }
             for (index, plan) in new.sets.enumerated() where plan.table == number && (plan.isDynamic || plan.hasTimeout || !plan.statements.isEmpty) {
                 guard let name = plan.name, let before = previous.sets.firstIndex(where: { $0.table == was && $0.name == name }) else { continue }
                 let to = new.program.sets[index], from = previous.program.sets[before]
                 guard to.kind == .hash, from.kind == .hash, to.keyLength == from.keyLength, to.dataLength == from.dataLength else { continue }
-                sets.append((index, before))
+                let place = Named(kind: nil, name: name)
+                sets.append((index, before, areSame[number] && handles[place] == oldHandles[place]))
             }
         }
+    }
+
+    /// An object of that kind, or a set.
+    private struct Named: Hashable {
+        var kind: ObjectKind?
+        var name: String
+    }
+
+    private static func handles(_ table: Table) -> [Named: UInt64] {
+        var handles: [Named: UInt64] = [:]
+        for object in table.objects { handles[Named(kind: object.value.kind, name: object.name)] = object.handle }
+        for set in table.sets { handles[Named(kind: nil, name: set.name)] = set.handle }
+        return handles
     }
 
     /// Takes the state over.
     /// - Parameter snapshot: what the new ruleset was made from; nil: the old state counts as it is.
     public func run(now: Timestamp, since snapshot: StateSnapshot? = nil) {
-        for record in records { adopt(record.op, record.new, record.old, snapshot?.program) }
-        for (index, before) in sets { adoptElements(index, before, now, snapshot?.program) }
+        for record in records where record.isSame || snapshot == nil { adopt(record.op, record.new, record.old, snapshot?.program) }
+        for (index, before, isSame) in sets where isSame || snapshot == nil { adoptElements(index, before, now, snapshot?.program) }
     }
 
     private func adopt(_ op: Opcode, _ number: UInt32, _ before: UInt32, _ base: Program?) {

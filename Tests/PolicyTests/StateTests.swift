@@ -157,6 +157,29 @@ import Wire
         #expect([next.run(.udp(from: 1)), next.run(.udp(from: 1)), next.run(.udp(from: 2))] == [.accept, .drop, .drop])
     }
 
+    /// A table, an object or a set that a transaction takes away and makes again under its name begins anew.
+    @Test(arguments: [
+        ("flush ruleset; RULESET", [true, true]), ("delete table ip t; RULESET", [true, true]), ("add counter ip t more", [false, false]),
+        ("flush chain ip t f; delete limit ip t slow; delete set ip t s; SET; LIMIT; RULES", [true, true]), ("flush chain ip t f; RULES", [false, false]),
+        ("flush chain ip t f; delete limit ip t slow; LIMIT; RULES", [true, false]),
+    ])
+    func whatIsMadeAgainIsNew(_ changes: String, _ passes: [Bool]) {
+        let parts = [
+            "SET": "add set ip t s { type ipv4_addr; flags dynamic; }", "LIMIT": "add limit ip t slow { rate 1/day burst 1 packets; }",
+            "RULES": "add rule ip t f ip saddr 0.0.0.1 limit name \"slow\" accept; add rule ip t f ip saddr 0.0.0.2 ip saddr != @s add @s { ip saddr } accept; add rule ip t f drop",
+        ]
+        func text(_ text: String) -> String {
+            let all = text.replacing("RULESET", with: "add table ip t; SET; LIMIT; add chain ip t f { type filter hook forward priority 0; }; RULES")
+            return parts.reduce(all) { $0.replacing($1.key, with: $1.value) }
+        }
+        let compiled = CompiledRuleset(load(text("RULESET")), interfaces: interfaces, seed: 42, now: 0)
+        #expect([1, 1, 2, 2].map { compiled.run(.udp(from: $0)) } == [.accept, .drop, .accept, .drop])
+        let snapshot = compiled.snapshot(now: 1000)
+        let next = CompiledRuleset(load(text(changes), onto: compiled.value(of: snapshot)), interfaces: interfaces, seed: 42, now: 1000)
+        StateTransfer(to: next, from: compiled).run(now: 1000, since: snapshot)
+        #expect([1, 2].map { next.run(.udp(from: $0)) == .accept } == passes)
+    }
+
     @Test func resetSpeaksOfItsTableAlone() {
         let counter = "counter c { packets 5 bytes 50 }; chain r { counter packets 7 bytes 70; };"
         let value = load("table ip a { \(counter) }; table ip b { \(counter) }; table ip6 b { \(counter) };")
