@@ -43,6 +43,8 @@ extension CompiledRuleset {
             let named = value.tables[plan.table].sets[index]
             guard plan.isDynamic || plan.hasTimeout || !plan.statements.isEmpty else { continue }
             value.tables[plan.table].sets[index].elements = elements(number, plan, named, program, now)
+            let set = program.sets + number
+            value.tables[plan.table].sets[index].lingering = (0 ..< set.pointee.fresh).count { set.pointee.lingers($0, now) }
         }
         return value
     }

@@ -26,7 +26,7 @@ public struct PacketContext {
     /// Linux's PACKET_*: host 0, broadcast 1, multicast 2, other host 3.
     public var packetType: UInt8 = 0
     /// The transport checksum is summed up when the packet leaves (CHECKSUM_PARTIAL), so that whatever rules write into the transport
-    /// header comes out right: the resets of IPv4 that `reject` sends, and what synproxy sends.
+    /// header comes out right: the IPv4 resets that `reject` sends, the IPv6 ones of ports where nobody listens, what synproxy sends.
     public var hasPartialChecksum = false
     /// MTU of the packet's route in bytes; 0 while it has none (`rt` then breaks the rule).
     public var routeMTU: UInt32 = 0

@@ -123,9 +123,7 @@ public final class StateTransfer: @unchecked Sendable {
     private func adoptElements(_ index: Int, _ before: Int, _ now: Timestamp, _ base: Program?) {
         let program = self.new.program
         let new = program.sets + index, old = previous.program.sets + before
-        // When the collector ran last, had a packet called it by now.
-        let interval = old.pointee.collectionInterval, since = now &- min(now, old.pointee.lastCollection)
-        new.pointee.lastCollection = old.pointee.lastCollection &+ since / interval &* interval
+        new.pointee.lastCollection = old.pointee.lastCollection(by: now)
         defer { adoptDead(new, old, now) }
         let plan = self.new.sets[index], origins = plan.equivalents(of: previous.sets[before])
         let lists = plan.origins.indices.map { plan.list(UInt16($0)) }, oldLists = previous.sets[before].origins.indices.map { previous.sets[before].list(UInt16($0)) }
@@ -171,18 +169,29 @@ extension StateTransfer {
     /// Elements that nobody finds any more take up room until the collector runs.
     private func adoptDead(_ new: UnsafeMutablePointer<SetHeader>, _ old: UnsafeMutablePointer<SetHeader>, _ now: Timestamp) {
         for number in 0 ..< old.pointee.fresh {
-            let record = old.pointee.element(number).pointee
-            guard record.flags & ElementRecord.Flag.inUse != 0, number != old.pointee.catchAll, record.expires <= now, record.expires > new.pointee.lastCollection else { continue }
+            guard old.pointee.lingers(number, now) else { continue }
             let element = new.pointee.take(now)
             guard element != ElementRecord.none else { return }
             new.pointee.key(element).copyMemory(from: old.pointee.key(number), byteCount: new.pointee.keyLength)
-            new.pointee.element(element).pointee.expires = record.expires
+            new.pointee.element(element).pointee.expires = old.pointee.element(number).pointee.expires
             new.pointee.link(element)
         }
     }
 }
 
 extension SetHeader {
+    /// When the collector ran last, had a packet called it by now.
+    func lastCollection(by now: Timestamp) -> Timestamp {
+        let since = now &- min(now, lastCollection)
+        return lastCollection &+ since / collectionInterval &* collectionInterval
+    }
+
+    /// Whether the element of that number has ended and takes up room still.
+    func lingers(_ number: UInt32, _ now: Timestamp) -> Bool {
+        let record = element(number).pointee
+        return record.flags & ElementRecord.Flag.inUse != 0 && number != catchAll && record.expires <= now && record.expires > lastCollection(by: now)
+    }
+
     /// Whether the element of that number is in use and has that key.
     func holds(_ wanted: UnsafeRawPointer, at number: UInt32) -> Bool {
         guard number < fresh, element(number).pointee.flags & ElementRecord.Flag.inUse != 0 else { return false }

@@ -134,6 +134,8 @@ public struct NamedSet: Sendable {
     public var statements: [Statement] = []
     /// Sorted as listed.
     public var elements: [SetElement]
+    /// Places of `size` that elements take which have ended, until they are collected.
+    public var lingering = 0
     public var location: SourceRange = .none
     public var isMap: Bool { data != nil }
     public init(name: String, handle: UInt64, keyType: Datatype, data: MapData?, flags: SetFlags, elements: [SetElement] = []) {

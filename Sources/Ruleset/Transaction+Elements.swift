@@ -20,6 +20,8 @@ struct ElementLog {
         known = elements.count
     }
 
+    var hasAdditions: Bool { elements.count > known }
+
     mutating func makePositions() {
         if positions != nil { return }
         positions = [:]
@@ -42,15 +44,18 @@ struct ElementLog {
     }
 
     /// Takes an element away, however often it was added: the one of that key or, in a concatenation, the one that holds the key's first point.
-    mutating func remove(_ key: Expression) -> SetElement? {
+    /// - Parameter clash: set to where it was added with other data, which is what is wrong then.
+    mutating func remove(_ key: Expression, clash: inout SourceRange?) -> SetElement? {
         makePositions()
         var position = positions?.removeValue(forKey: SetOrder.identity(key))
         if position == nil, let around = elements.first(where: { $0.map { SetOrder.holds($0.key, firstOf: key) } ?? false }), let around {
             position = positions?.removeValue(forKey: SetOrder.identity(around.key))
         }
-        var gone: SetElement?
+        var gone: SetElement?, last: Int?
         while let here = position {
+            if let gone, let before = elements[here], !SetOrder.sameData(before.data, gone.data) { clash = last.flatMap(place) }
             gone = elements[here]
+            last = here
             elements[here] = nil
             position = earlier.removeValue(forKey: here)
         }
@@ -62,6 +67,9 @@ struct ElementLog {
 }
 
 extension Transaction {
+    /// How often additions to intervals are sorted in before something is taken away, so that an overlap is seen even if it does not last.
+    static let mostEarlySettlements = 32
+
     struct SetPlace: Hashable {
         var table: Int
         var set: Int
@@ -141,7 +149,7 @@ extension Transaction {
         let complete = elements.count == log.elements.count
         func blame(_ position: Int) -> SourceRange? { log.place(complete ? position : .max) }
         let merged = try SetOrder.normalize(elements, keyType: set.keyType, interval: set.flags.contains(.interval), merge: set.autoMerge && !set.isMap, anonymous: false, at: blame)
-        if let size = set.size, merged.count > Int(size) { throw kernel("Too many open files in system", blame(Int(size)) ?? .none) }
+        if let size = set.size, merged.count + set.lingering > Int(size) { throw kernel("Too many open files in system", blame(Int(size) - set.lingering) ?? .none) }
         value.tables[table].sets[index].elements = merged
     }
 
@@ -224,10 +232,17 @@ extension Transaction {
     private func logRemoval(_ node: Node, _ table: Int, _ index: Int, mustExist: Bool) throws {
         let key = SetPlace(table: table, set: index)
         let keys = try self.keys(node, table, index)
+        if earlySettlements < Self.mostEarlySettlements, value.tables[table].sets[index].flags.contains(.interval), let log = elementLogs[key], log.hasAdditions {
+            earlySettlements += 1
+            settleElements()
+        }
         var log = elementLogs.removeValue(forKey: key) ?? ElementLog(value.tables[table].sets[index].elements)
         defer { elementLogs[key] = log }
         for (wanted, place) in keys {
-            if let gone = log.remove(wanted.key) {
+            var clash: SourceRange?
+            let gone = log.remove(wanted.key, clash: &clash)
+            if let clash { throw kernel(Self.exists, clash) }
+            if let gone {
                 note(.delete, table, .element(value.tables[table].sets[index], gone))
             } else if mustExist {
                 throw kernel(Self.missing, place)

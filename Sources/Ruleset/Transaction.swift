@@ -18,6 +18,7 @@ final class Transaction {
     var anonymousCount = 0
     /// Changes of elements that are not sorted in yet, by set.
     var elementLogs: [SetPlace: ElementLog] = [:]
+    var earlySettlements = 0
     /// Chains whose rules changed: these are checked for loops at the end.
     var touchedRules = false
 

@@ -132,10 +132,10 @@ extension SlowPath {
         }
     }
 
-    /// An IPv4 reset of our own is refused before Linux has completed its checksum: the error quotes the pseudo header's sum.
+    /// A reset of our own that is refused before Linux has completed its checksum: the error quotes the pseudo header's sum.
     private func quoteUnfinished(_ transit: borrowing Transit) {
         let parsed = transit.context.parsed
-        guard transit.isOwn, parsed.family == .ipv4, parsed.transportProtocol == IPProtocol.tcp, parsed.transportLength >= 20 else { return }
+        guard transit.context.hasPartialChecksum, parsed.transportProtocol == IPProtocol.tcp, parsed.transportLength >= 20 else { return }
         let sum = Checksum.pseudoHeader(
             source: parsed.sourceAddress, destination: parsed.destinationAddress, transportProtocol: IPProtocol.tcp, length: parsed.transportLength)
         transit.context.packet.store16(Checksum.fold(sum), at: Int(parsed.transportOffset) + 16)

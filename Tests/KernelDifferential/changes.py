@@ -1,8 +1,10 @@
 """What changes in the middle of a dialogue: the ruleset, one rule, one element, a route, a neighbour, an address, a port's MTU; and time that passes.
 
 Each is a step of plain data, so that it can be shrunk: {"nft": commands}, {"rule": [table, chain, number, text]} for one of the rules that a
-chain has by then, {"change": words} for what packets are routed by."""
+chain has by then, {"change": words} for what packets are routed by, {"remake": table} for a table that one transaction takes away and makes again."""
 import re
+
+from rulesets import Rulesets
 
 HOSTS = {4: ["10.0.1.2", "10.0.1.3", "10.0.2.2", "10.0.2.3", "192.0.2.7"], 6: ["fd00:1::2", "fd00:1::3", "fd00:2::2", "fd00:2::3", "2001:db8::7"]}
 RULES = ["counter", "udp dport 53 counter drop", "tcp dport 80 counter accept", "counter accept", "ct state established counter", "ct mark set 9 counter", "meta mark set 3",
@@ -26,7 +28,7 @@ KEEPER = ["inet keep", [["chain k", ["type filter hook forward priority 300; pol
 
 def commands(steps, tables, r):
     """Commands of nft in the middle of a dialogue, for Linux and Needletail alike."""
-    kinds = [later, element, element, one_rule, one_rule, one_rule, flush, reset, dynamic, dynamic]
+    kinds = [later, element, element, one_rule, one_rule, one_rule, flush, reset, dynamic, dynamic, batch, batch]
     for _ in range(r.choice([1, 2, 3, 5])):
         made = [step for step in r.choice(kinds)(tables, r) if step.get("nft") != "flush ruleset\n"]
         at = sorted(r.randint(0, len(steps)) for _ in made)
@@ -39,6 +41,26 @@ def flush(tables, r):
     header, blocks = r.choice(tables)
     heads = [head for head, lines in blocks if head.split()[0] in ("set", "map", "chain") and not any("meter " in line for line in lines)]
     return [dict(nft="flush %s %s %s\n" % (head.split()[0], header, head.split()[1])) for head in [r.choice(heads)]] if heads else []
+
+
+def batch(tables, r):
+    """Several commands in one transaction; what it takes away and makes again is new."""
+    kind = r.random()
+    header, blocks = r.choice(tables)
+    if any("meter " in line for _, lines in blocks for line in lines):
+        return []
+    if kind < 0.2:
+        return [dict(remake=header)]
+    if kind < 0.4:
+        # A set's elements, or the ones that are there, anew.
+        sets = [(head.split()[0], head.split()[1], line) for head, lines in blocks if head.split()[0] in ("set", "map") for line in lines if line.startswith("elements")]
+        if not sets:
+            return []
+        how, name, line = r.choice(sets)
+        elements = "element %s %s %s\n" % (header, name, line.split("=", 1)[1].strip().rstrip(";"))
+        return [dict(nft=r.choice(["flush %s %s %s\n" % (how, header, name), "add " + elements + "flush %s %s %s\n" % (how, header, name), ""]) + "add " + elements)]
+    parts = [step["nft"] for _ in range(r.choice([2, 3, 4])) for step in r.choice([later, element, element, flush, dynamic, dynamic])(tables, r)]
+    return [dict(nft="".join(parts))] if parts and not any("flush ruleset" in part for part in parts) else []
 
 
 def reset(tables, r):
@@ -130,10 +152,12 @@ def mtu(tables, r):
     return [dict(change="mtu %d %d" % (port, r.choice([1280, 1300, 600, 100]))), dict(change="mtu %d 1500" % port)][:r.choice([1, 2, 2])]
 
 
-def apply(engine, step):
-    """Makes a change; what the engine says to it."""
+def apply(engine, step, tables):
+    """Makes a change; what the engine says to it. `tables`: the ruleset as it was loaded."""
     if "nft" in step:
         return engine.nft(step["nft"])
+    if "remake" in step:
+        return engine.nft("delete table %s\n%s" % (step["remake"], Rulesets.text([table for table in tables if table[0] == step["remake"]])))
     if "change" in step:
         return engine.change(step["change"])
     table, chain, number, how, text = step["rule"]
@@ -151,4 +175,4 @@ def told(step):
     """A step in few words."""
     if "do" in step:
         return "%d %s" % (step["talk"], step["do"])
-    return str(step.get("nft") or step.get("change") or step["rule"]).strip()
+    return str(step.get("nft") or step.get("change") or step.get("remake") or step["rule"]).strip()

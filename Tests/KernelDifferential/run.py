@@ -113,7 +113,7 @@ def play(case, engines, exact=False):
     speakers = [Speaker(case.talks) for _ in engines]
     for number, step in enumerate(case.steps):
         if "do" not in step:
-            answers = [apply(engine, step) for engine in engines]
+            answers = [apply(engine, step, case.tables) for engine in engines]
             if answers[0] != answers[1] if exact else said(answers[0]) != said(answers[1]):
                 return ("answers", "step %d: %s\n  %s" % (number, step, "\n  ".join(answers)))
             continue

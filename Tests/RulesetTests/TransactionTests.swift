@@ -38,11 +38,15 @@ import Testing
         ("c", "delete element ip t c { 10.0.1.9-10.0.4.0 . 50 }", "10.0.1.0/24 . 40-49, 10.0.0.0/16 . 50"),
         ("c", "delete element ip t c { 10.0.0.0/16 . 50 }", "10.0.1.0/24 . 40-49, 10.0.1.0/24 . 50"),
         ("c", "add element ip t c { 10.0.1.0/24 . 50 }; delete element ip t c { 10.0.1.1 . 50 }", "10.0.1.0/24 . 40-49, 10.0.0.0/16 . 50"),
+        ("m", "add element ip t m { 1 : 3 }; delete element ip t m { 1 }", nil), ("m", "delete element ip t m { 1 }; add element ip t m { 1 : 3 }", "1 : 0x00000003"),
+        ("m", "add element ip t m { 1 : 2 }; delete element ip t m { 1 }; add element ip t m { 4 : 5 }", "4 : 0x00000005"),
+        ("i", "add element ip t i { 3 }; delete element ip t i { 3 }", nil), ("i", "delete element ip t i { 1-5 }; add element ip t i { 3 }", "3, 20"),
         ("c", "delete element ip t c { 10.1.0.0/16 . 50 }", nil), ("c", "delete element ip t c { 10.0.1.5 . 45-60 }; delete element ip t c { 10.0.1.5 . 45 }", nil),
     ])
     func elementsGo(_ set: String, _ commands: String, _ left: String?) throws {
         let sets = """
             set s { type inet_service; elements = { 1, 2, 3 }; }; set i { type inet_service; flags interval; elements = { 1-5, 20 }; };
+            map m { type inet_service : mark; elements = { 1 : 2 }; };
             set c { type ipv4_addr . inet_service; flags interval; elements = { 10.0.1.0/24 . 40-49, 10.0.1.0/24 . 50, 10.0.0.0/16 . 50 }; };
             """
         let result = RulesetValue().applying(text: "table ip t { \(sets) }\n").value.applying(text: commands + "\n")
@@ -50,7 +54,7 @@ import Testing
         guard let left else { return }
         var printer = Printer()
         printer.ruleset(result.value)
-        let blocks = printer.output.split(separator: "\tset ").map { $0.split(whereSeparator: \.isWhitespace).joined(separator: " ") }
+        let blocks = printer.output.split(separator: #/\t(?:set|map) /#).map { $0.split(whereSeparator: \.isWhitespace).joined(separator: " ") }
         #expect(try #require(blocks.first { $0.hasPrefix("\(set) {") }).contains("elements = { \(left) }"))
     }
 
