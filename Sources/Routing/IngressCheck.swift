@@ -11,13 +11,17 @@ extension Router {
         if source.isMulticast || source.isLimitedBroadcast { return .martianSource }
         let isBroadcast = destination.isLimitedBroadcast || (source.isUnspecified && destination.isUnspecified)
         if !isBroadcast {
-            if source.isUnspecified { return .martianSource }
+            // Who has no address yet may speak to the groups of the link (ip_mc_validate_source).
+            if source.isUnspecified { return destination.isLinkLocalGroup ? .none : .martianSource }
             if destination.isUnspecified { return .martianDestination }
             if destination.isLoopback { return .martianDestination }
             if source.isLoopback { return .martianSource }
         } else if source.isUnspecified {
             // A DHCP client's first words.
             return .none
+        } else if source == IPAddress(ipv4: 0x7f00_0001) {
+            // The loopback interface's own, as the router's are.
+            return .martianSource
         }
         // Our own address from outside (accept_local=0). Where there are rules, Linux looks the source up, and then a
         // subnet's broadcast address is refused as well.

@@ -52,8 +52,10 @@ struct Fragmenter {
         guard room >= 8 else { return nil }
         position = network + headerLength
         let payload = end - network - headerLength, first = Fragmenter.firstLength(fragments, room: room, payload: payload)
-        // Linux's early demultiplexing has pulled a TCP header together: a shorter first piece is no more.
-        firstLength = parsed.transportProtocol == IPProtocol.tcp && payload >= 20 && first < 20 ? 0 : first
+        // Linux's early demultiplexing has pulled a TCP header together, and its connection tracking one of SCTP (sctp_error): a shorter first
+        // piece is no more.
+        let pulled = parsed.transportProtocol == IPProtocol.tcp ? 20 : parsed.transportProtocol == IPProtocol.sctp ? 12 : 0
+        firstLength = payload >= pulled && first < pulled ? 0 : first
         keepsGeometry = firstLength > 0
     }
 

@@ -11,19 +11,22 @@ extension SlowPath {
     /// router, and IPv4 answers from where it would answer for a passing one.
     mutating func sendError(_ error: ICMPError, about transit: borrowing Transit, isAttached: Bool = true, isUnrouted: Bool = false) {
         let parsed = transit.context.parsed
-        let isBroadcastFrame = transit.context.packetType != PacketType.host || isBroadcast(parsed.destinationAddress)
-        guard let family = parsed.family, error.mayAnswer(transit.context.packet, parsed, isLinkBroadcast: isBroadcastFrame) else {
+        let isAnywhere = isUnrouted && parsed.family == .ipv4
+        let isBroadcastFrame = transit.context.packetType != PacketType.host || isBroadcast(isAnywhere ? parsed.sourceAddress : parsed.destinationAddress)
+        guard let family = parsed.family, error.mayAnswer(transit.context.packet, parsed, isLinkBroadcast: isBroadcastFrame, isUnrouted: isAnywhere) else {
             return statistics.count(note: .icmpErrorSuppressed)
         }
         guard errorLimiter.allows(now: transit.context.now) else { return statistics.count(note: .icmpRateLimited) }
         let sender = parsed.sourceAddress
         var query = RouteQuery(to: sender, link: transit.ingress)
-        let isOwn = router.interfaces.isOwn(parsed.destinationAddress) && !(isUnrouted && family == .ipv4)
+        // To everybody on a link IPv6 answers from an address of its choice.
+        let isUnnamed = family == .ipv4 ? isUnrouted : transit.context.packetType != PacketType.host
+        let isOwn = router.interfaces.isOwn(parsed.destinationAddress) && !isUnnamed
         // A rule of the input hook wrote an address that nobody has: no route begins there (ip_route_output_key).
         if family == .ipv4, transit.context.hook == .input, !isOwn { return statistics.count(note: .icmpErrorSuppressed) }
         if isOwn { query.source = parsed.destinationAddress }
         let back = router.route(query)
-        let about = isUnrouted && family == .ipv4 ? IPAddress(ipv4: 0) : parsed.destinationAddress
+        let about = isUnnamed ? IPAddress(family: family, high: 0, low: 0) : parsed.destinationAddress
         guard back.kind == .unicast || back.kind == .broadcast, let source = router.errorSource(aboutPacketTo: about, routeBack: back, to: sender, ingress: transit.ingress) else {
             return statistics.count(note: .icmpErrorSuppressed)
         }
@@ -46,6 +49,6 @@ extension SlowPath {
     }
 
     mutating func isBroadcast(_ address: IPAddress) -> Bool {
-        address.isLimitedBroadcast || router.interfaces.kind(of: address) == .broadcast
+        address.isLimitedBroadcast || (address.family == .ipv4 && address.isUnspecified) || router.interfaces.kind(of: address) == .broadcast
     }
 }

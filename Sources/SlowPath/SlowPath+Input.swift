@@ -36,7 +36,9 @@ extension SlowPath {
         let family = transit.context.parsed.family
         let martian = router.checkIngress(source: transit.context.parsed.sourceAddress, destination: transit.context.parsed.destinationAddress)
         guard martian == .none else { return .dropped(martian) }
-        let result = router.route(routeQuery(&transit))
+        var result = router.route(routeQuery(&transit))
+        // From nobody to nobody is to everybody (ip_route_input_slow).
+        if family == .ipv4, transit.context.parsed.destinationAddress.isUnspecified { result.kind = .broadcast }
         if let ended = receiveOptions(&transit) { return ended }
         switch result.kind {
         case .local, .broadcast: return input(&transit)

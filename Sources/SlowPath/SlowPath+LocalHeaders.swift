@@ -21,9 +21,9 @@ extension SlowPath {
                 guard at + 8 <= end, at + (Int(packet.load8(at + 1)) + 1) * 8 <= end else { return .dropped(.ipv6ExtensionTruncated) }
                 let type = packet.load8(at + 2)
                 if parsed.destinationAddress.isMulticast || transit.context.packetType != PacketType.host { return .dropped(.ipv6RoutingHeader) }
-                // RPL and segment routing are off, and no mobile node of ours asked for its home address: they go without a word.
+                // RPL and segment routing are off: they go without a word. A home address is nothing special, as in Linux without CONFIG_IPV6_MIP6.
                 let segmentsLeft = packet.load8(at + 3)
-                if type == 3 || type == 4 || (type == 2 && segmentsLeft == 0) { return .dropped(.ipv6RoutingHeader) }
+                if type == 3 || type == 4 { return .dropped(.ipv6RoutingHeader) }
                 if segmentsLeft != 0 {
                     sendError(.parameterProblem(ipv6: UInt32(at + 2 - network), code: 0), about: transit)
                     return .dropped(.ipv6RoutingHeader)

@@ -21,17 +21,20 @@ extension SlowPath {
         let parsed = transit.parsed
         var nextHeaderField: UInt32 = 6
         if parsed.family == .ipv6, let ended = consumeHeaders(&transit, field: &nextHeaderField) { return ended }
-        let toGroup = transit.context.packetType != PacketType.host || parsed.destinationAddress.isMulticast || isBroadcast(parsed.destinationAddress)
+        let isGroup = parsed.destinationAddress.isMulticast || isBroadcast(parsed.destinationAddress)
+        let toGroup = transit.context.packetType != PacketType.host || isGroup
         // A rule of the input hook wrote an address that is not ours: Linux delivers the packet, but has no source for an answer.
-        if parsed.family == .ipv4, !toGroup, !router.interfaces.isOwn(parsed.destinationAddress) { return .dropped(.localNoListener) }
+        if parsed.family == .ipv4, !isGroup, !router.interfaces.isOwn(parsed.destinationAddress) { return .dropped(.localNoListener) }
         switch parsed.transportProtocol {
         case IPProtocol.icmp where parsed.family == .ipv4, IPProtocol.icmpv6 where parsed.family == .ipv6:
-            return deliverICMP(&transit, toGroup: toGroup)
+            // ICMP asks for the address only, whatever frame it came in.
+            return deliverICMP(&transit, toGroup: isGroup)
         case IPProtocol.tcp:
             resetClosedPort(transit, toGroup: toGroup)
             return .dropped(.localNoListener)
         case IPProtocol.udp, IPProtocol.udplite:
-            if !toGroup, isReadable(transit.packet, parsed) {
+            trimDatagram(&transit)
+            if !toGroup, isReadable(transit.packet, transit.parsed) {
                 // Linux's UDP lets go of the connection before it looks for a socket: only conntrack's own hook finds it again.
                 sendError(.portUnreachable(parsed.family ?? .ipv4), about: transit, isAttached: false)
             }
@@ -46,6 +49,16 @@ extension SlowPath {
             }
             return .dropped(.localNoProtocol)
         }
+    }
+
+    /// UDP takes what its own length names, and sums that up anew if there was more (pskb_trim_rcsum).
+    private func trimDatagram(_ transit: inout Transit) {
+        let parsed = transit.parsed
+        guard parsed.transportProtocol == IPProtocol.udp, parsed.transportLength >= 8, !parsed.flags.contains(.isFragment) else { return }
+        let named = Int(transit.packet.load16(Int(parsed.transportOffset) + 4))
+        guard named >= 8, named < parsed.transportLength else { return }
+        transit.context.parsed.networkLength -= UInt32(parsed.transportLength - named)
+        if !parsed.flags.contains(.needsNoChecksum) { transit.context.parsed.flags.remove(.hasVerifiedChecksum) }
     }
 
     /// What UDP itself takes: a right checksum; in IPv6 there has to be one, and a length of 0 means all that there is (RFC 8200

@@ -101,7 +101,10 @@ extension SlowPath {
             var judged = parsed
             let isForgotten = transit.context.hook == .forward && !judged.flags.contains(.needsNoChecksum)
             if isForgotten { judged.flags.remove(.hasVerifiedChecksum) }
-            guard isForgotten ? !transit.options.isStale : isChecksumUsable(transit), judged.flags.contains(.hasVerifiedChecksum) || !isHeaderWrong, TCPReset.mayAnswer(packet, judged, upper, isLinkBroadcast: isBroadcast(parsed.destinationAddress)),
+            let isUnrouted = transit.context.hook == .prerouting && parsed.family == .ipv4
+            let isLinkBroadcast = isBroadcast(isUnrouted ? parsed.sourceAddress : parsed.destinationAddress)
+            guard isForgotten ? !transit.options.isStale : isChecksumUsable(transit), judged.flags.contains(.hasVerifiedChecksum) || !isHeaderWrong,
+                  TCPReset.mayAnswer(packet, judged, upper, isLinkBroadcast: isLinkBroadcast, isReject: true, isUnrouted: isUnrouted),
                   var room = outbox.reserve(TCPReset.maximumLength) else { return }
             room.length = TCPReset.build(into: room, answering: packet, parsed, upper, style: .reject, link: LinkHeader())
             guard room.length > 0 else { return }

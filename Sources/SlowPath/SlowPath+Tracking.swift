@@ -230,7 +230,11 @@ extension SlowPath {
     private mutating func redirectAddress(_ transit: inout Transit) -> IPAddress? {
         guard let family = transit.parsed.family else { return nil }
         guard !transit.isOwn else { return family == .ipv4 ? IPAddress(ipv4: 0x7f00_0001) : IPAddress(ipv6High: 0, low: 1) }
-        return router.interfaces.addresses.first { $0.port == transit.ingress && $0.prefix.address.family == family }?.prefix.address
+        // Of an IPv6 group only one of a scope like it (nf_nat_redirect_ipv6_usable).
+        let scope = family == .ipv6 ? transit.parsed.destinationAddress.narrowScope : 0
+        return router.interfaces.addresses.first {
+            $0.port == transit.ingress && $0.prefix.address.family == family && (scope == 0 || $0.prefix.address.narrowScope == scope)
+        }?.prefix.address
     }
 
     /// `masquerade`: the outgoing port's address towards the next hop (inet_select_addr, ipv6_dev_get_saddr).

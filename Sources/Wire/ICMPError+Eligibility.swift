@@ -5,24 +5,25 @@ extension ICMPError {
     /// Whether this error may be sent about the packet.
     ///
     /// - Parameter isLinkBroadcast: the frame's destination MAC was a group address, or its route was a broadcast one.
-    public func mayAnswer(_ packet: PacketBuffer, _ parsed: ParsedPacket, isLinkBroadcast: Bool) -> Bool {
+    /// - Parameter isUnrouted: nobody has asked yet whom an IPv4 packet is for, so that a group's address is one like any other.
+    public func mayAnswer(_ packet: PacketBuffer, _ parsed: ParsedPacket, isLinkBroadcast: Bool, isUnrouted: Bool = false) -> Bool {
         switch parsed.family {
-        case .ipv4: mayAnswerIPv4(packet, parsed, isLinkBroadcast: isLinkBroadcast)
+        case .ipv4: mayAnswerIPv4(packet, parsed, isLinkBroadcast: isLinkBroadcast, isUnrouted: isUnrouted)
         case .ipv6: mayAnswerIPv6(packet, parsed, isLinkBroadcast: isLinkBroadcast)
         case nil: false
         }
     }
 
-    private func mayAnswerIPv4(_ packet: PacketBuffer, _ parsed: ParsedPacket, isLinkBroadcast: Bool) -> Bool {
-        let source = parsed.sourceAddress
+    private func mayAnswerIPv4(_ packet: PacketBuffer, _ parsed: ParsedPacket, isLinkBroadcast: Bool, isUnrouted: Bool) -> Bool {
+        let source = parsed.sourceAddress, destination = parsed.destinationAddress
         guard !isLinkBroadcast, !parsed.flags.contains(.isLaterFragment) else { return false }
-        guard !parsed.destinationAddress.isMulticast, !parsed.destinationAddress.isLimitedBroadcast else { return false }
+        guard isUnrouted || (!destination.isMulticast && !destination.isLimitedBroadcast) else { return false }
         guard !source.isUnspecified, !source.isMulticast, !source.isLimitedBroadcast, !source.isLoopback else { return false }
         guard parsed.transportProtocol == IPProtocol.icmp else { return true }
-        // About an ICMP message only if it is known to be no error itself.
+        // About an ICMP message only if it is known to be no error itself; Linux counts what was never assigned among them (icmp_pointers).
         guard parsed.transportLength >= 1 else { return false }
         switch packet.load8(Int(parsed.transportOffset)) {
-        case 3, 4, 5, 11, 12: return false
+        case 1...7, 9...12: return false
         case 19...255: return false
         default: return true
         }

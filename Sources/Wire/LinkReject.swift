@@ -54,7 +54,7 @@ public enum LinkReject {
     /// Whether a reset may answer the segment. Linux sums up the frame's padding with it.
     private static func answers(_ segment: UpperLayer, _ frame: PacketBuffer, _ parsed: ParsedPacket) -> Bool {
         guard frame.length == Int(parsed.networkOffset) + Int(parsed.networkLength) else { return false }
-        if parsed.family == .ipv6 { return TCPReset.mayAnswer(frame, parsed, segment, isLinkBroadcast: false) }
+        if parsed.family == .ipv6 { return TCPReset.mayAnswer(frame, parsed, segment, isLinkBroadcast: false, isReject: true) }
         guard segment.transportProtocol == IPProtocol.tcp, segment.length >= 20, frame.load8(segment.offset + 13) & TCPFlags.rst == 0 else { return false }
         return segment.hasRightChecksum(frame, parsed)
     }

@@ -18,14 +18,46 @@ public enum TCPReset {
 
     /// Whether a segment may be answered with a reset at all: 20 bytes of header, whatever they say of its length, of a packet
     /// that is no reset itself, with a right checksum, between unicast addresses.
-    public static func mayAnswer(_ packet: PacketBuffer, _ parsed: ParsedPacket, _ segment: UpperLayer, isLinkBroadcast: Bool) -> Bool {
+    /// - Parameters:
+    ///   - isReject: a rule asks for it, not a closed port.
+    ///   - isUnrouted: nobody has asked yet whom an IPv4 packet is for, so that a group's address is one like any other.
+    public static func mayAnswer(
+        _ packet: PacketBuffer, _ parsed: ParsedPacket, _ segment: UpperLayer, isLinkBroadcast: Bool, isReject: Bool = false, isUnrouted: Bool = false
+    ) -> Bool {
         guard segment.transportProtocol == IPProtocol.tcp, segment.length >= 20, !isLinkBroadcast else { return false }
         guard packet.load8(segment.offset + 13) & TCPFlags.rst == 0 else { return false }
         let (source, destination) = (parsed.sourceAddress, parsed.destinationAddress)
-        guard !source.isMulticast, !destination.isMulticast, !source.isUnspecified, !destination.isLimitedBroadcast else { return false }
-        // To Linux these are no unicast addresses (__ipv6_addr_type).
-        guard !destination.isUnspecified, !source.isIPv4Mapped, !destination.isIPv4Mapped else { return false }
+        guard !source.isMulticast, !source.isUnspecified else { return false }
+        if isUnrouted, parsed.family == .ipv4 {
+            // No route begins at a loopback address (ip_route_me_harder).
+            guard !destination.isLoopback else { return false }
+        } else {
+            guard !destination.isMulticast, !destination.isLimitedBroadcast, !destination.isUnspecified else { return false }
+        }
+        // To Linux these are no unicast addresses (__ipv6_addr_type); of the source a closed port does not ask.
+        guard !destination.isIPv4Mapped, !(isReject && source.isIPv4Mapped) else { return false }
+        if !isReject, isSigned(packet, segment) { return false }
         return parsed.flags.contains(.hasVerifiedChecksum) || segment.hasRightChecksum(packet, parsed)
+    }
+
+    /// Whether the segment has a signature (RFC 2385), which nobody here could give the answer, or options that lead nowhere where there
+    /// could be one (tcp_parse_auth_options, without TCP-AO).
+    private static func isSigned(_ packet: PacketBuffer, _ segment: UpperLayer) -> Bool {
+        var at = segment.offset + 20, left = min(Int(packet.load8(segment.offset + 12) >> 4) * 4, segment.length) - 20
+        while left >= 18 {
+            switch packet.load8(at) {
+            case 0: return false
+            case 1:
+                at += 1
+                left -= 1
+            case let kind:
+                let size = Int(packet.load8(at + 1))
+                if size < 2 || size > left || kind == 19 { return true }
+                at += size
+                left -= size
+            }
+        }
+        return false
     }
 
     /// Writes the reset for the segment into `room`, from the segment's destination to its source.

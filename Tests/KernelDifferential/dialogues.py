@@ -7,6 +7,7 @@ import struct
 
 import frames as f
 import helpers
+import strays
 from frames import ACK, FIN, PSH, RST, SYN
 
 CLIENTS = [("A2", 4, "10.0.1.2"), ("A3", 4, "10.0.1.3"), ("A2", 6, "fd00:1::2"), ("A3", 6, "fd00:1::3"), ("B2", 4, "10.0.2.2"), ("B3", 6, "fd00:2::3")]
@@ -84,6 +85,9 @@ class Dialogues:
                 odd = odd + ODD_TCP
             for _ in range(r.choice([0, 0, 1, 2, 3])):
                 script.insert(r.randint(0, len(script)), r.choice(odd))
+            if not often and r.random() < 0.3:
+                for _ in range(r.choice([1, 2, 4])):
+                    script.insert(r.randint(0, len(script)), "stray")
             queues.append([dict(talk=number, do=step, n=r.randint(0, 1 << 30)) for step in script])
         steps = []
         while any(queues):
@@ -102,7 +106,8 @@ class Speaker:
         s, do = self.state[number], self.doing
         for port, data in out:
             p = f.Parsed(data)
-            if not p.ok:
+            # What is for the router itself and yet came out, a copy, tells nobody anything.
+            if not p.ok or do == "stray" or p.destination in ROUTER:
                 continue
             if do in helpers.DATA:
                 if helpers.DATA[do] and port != s["data_port"] and p.protocol == 6:
@@ -129,6 +134,8 @@ class Speaker:
         kinds = {"tcp": 6, "udp": 17, "icmp": 58 if v6 else 1, "sctp": 132, "udplite": 136, "gre": 47, "ftp": 6, "tftp": 17}
         protocol = kinds[s["proto"]]
         payload = bytes((n + i) & 0xFF for i in range((n >> 4) % 60 + 1))
+        if do == "stray":
+            return strays.frames(n, s)
         if do in helpers.DATA:
             return helpers.data(s, do, n, payload)
         if do in ("rrq", "tdata", "tack"):
@@ -308,6 +315,9 @@ class Speaker:
             kinds = [(1, n // 8 % 7, 0), (3, n // 8 % 2, 0), (4, n // 8 % 3, 40)]
             kind, code, rest = (2, 0, 1300) if do == "toobig" else kinds[n % 3]
         else:
+            if p.protocol == 1 and s["server"] in ROUTER:
+                # And so is its identification.
+                quoted = quoted[:4] + b"\0\0" + quoted[6:10] + b"\0\0" + quoted[12:]
             # A redirect would teach the router itself a route.
             kinds = [(3, n // 8 % 16, 0), (11, n // 8 % 2, 0), (3, 1, 0), (12, 0, 20 << 24), (4, 0, 0), (3, 3, 0) if p.source in ROUTER else (5, 1, 0x0A000203)]
             kind, code, rest = (3, 4, 1300) if do == "toobig" else kinds[n % 6]

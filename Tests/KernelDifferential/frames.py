@@ -250,6 +250,8 @@ def transport(data, at):
     if len(data) < at + 40:
         return None
     protocol, source, destination, at = data[at + 6], data[at + 8:at + 24], data[at + 24:at + 40], at + 40
-    while protocol in (0, 43, 44, 60) and len(data) > at + 8:
-        protocol, at = data[at], at + (8 if protocol == 44 else 8 + data[at + 1] * 8)
+    while protocol in (0, 43, 44, 51, 60) and len(data) > at + 8:
+        if protocol == 44 and (data[at + 2] or data[at + 3] & 0xF8):
+            return None
+        protocol, at = data[at], at + (8 if protocol == 44 else 8 + data[at + 1] * 4 if protocol == 51 else 8 + data[at + 1] * 8)
     return protocol, source, destination, at

@@ -9,7 +9,7 @@ def bridge(r):
 
 
 def netdev(r):
-    r.family, r.v4, r.v6, r.hook, r.subs = "netdev", True, True, "ingress", []
+    r.family, r.v4, r.v6, r.hook, r.subs, r.wide = "netdev", True, True, "ingress", [], False
     r.blocks = []
     r.declare()
     for number in range(r.pick(1, 1, 2)):

@@ -6,6 +6,7 @@ import re
 
 import expressions
 import links
+import maps
 import nat
 
 HOSTS4 = ["10.0.1.2", "10.0.1.3", "10.0.2.2", "10.0.2.3", "10.0.1.1", "10.0.2.1", "192.0.2.7"]
@@ -16,7 +17,7 @@ PORTS = [22, 53, 80, 443, 1000, 1001, 1002, 2000, 8080]
 class Rulesets:
     def __init__(self, random, cached=0):
         """`cached`: 1 leaves out what keeps every flow out of the flow cache, 2 also what keeps many out."""
-        self.random, self.cached = random, cached
+        self.random, self.cached, self.wide = random, cached, False
         self.names = 0
 
     def fresh(self):
@@ -59,7 +60,7 @@ class Rulesets:
     def table(self, family, name):
         self.family = family
         self.v4, self.v6 = family != "ip6", family != "ip"
-        self.blocks, self.subs = [], []
+        self.blocks, self.subs, self.wide = [], [], self.chance(50)
         self.declare()
         for number in range(self.pick(0, 0, 1, 2, 3)):
             self.hook = "any"
@@ -68,8 +69,10 @@ class Rulesets:
             self.subs.append(sub)
         for number in range(self.random.randint(1, 4)):
             self.blocks.append(self.chain("c%d" % number))
+        if self.wide:
+            self.blocks += maps.blocks(self)
         if self.chance(55):
-            for hook, priority in self.pick((("prerouting", "dstnat"),), (("postrouting", "srcnat"),), (("prerouting", "dstnat"), ("postrouting", "srcnat"))):
+            for hook, priority in self.pick((("prerouting", "dstnat"),), (("postrouting", "srcnat"),), (("prerouting", "dstnat"), ("postrouting", "srcnat"))) + ((self.pick(("input", "100"), ("input", "0"), ("output", "-100"), ("output", "0")),) if self.wide and self.chance(25) else ()):
                 self.blocks.append(nat.chain(self, hook, priority))
         # What is named stands before what names it.
         return ["%s %s" % (family, name), self.blocks]
@@ -141,6 +144,9 @@ class Rulesets:
         # nft 1.0.6 makes one comparison of `icmpv6 code` and a later `th` field.
         if "icmp" in text and "th dport" in text:
             return False
+        # And one of UDP-Lite's fields and a `th` field, past a counter between the two.
+        if "udplite" in text and re.search(r"(?<!\w)th [sd]port", text):
+            return False
         text = re.sub(r"\{ tcp, udp \}|vmap \{[^}]*\}", lambda m: "" if m.group(0).startswith("{") else "vmap", text)
         l4 = set(re.findall(r"(?<![-\w])(tcp|udp|icmp|icmpv6|ipv6-icmp|sctp|dccp|udplite|ah|esp)(?![-\w])", text))
         l4 = {"icmpv6" if name == "ipv6-icmp" else name for name in l4}
@@ -209,6 +215,8 @@ class Rulesets:
         else:
             choices += ["ip6 nexthdr %s" % pick("tcp", "udp", "{ tcp, ipv6-icmp }"), "ip6 length < 100", "ip6 flowlabel 0"]
             choices += ["exthdr dst exists", "exthdr hbh missing"]
+        if self.wide and self.chance(30):
+            return pick(*maps.matches(self, self.hook))
         if self.chance(12 if self.cached else 45):
             return pick(*expressions.matches(self, l3, hosts, self.family, self.hook))
         if simple:
@@ -242,6 +250,8 @@ class Rulesets:
             "%s %s set %d" % (l3, "ttl" if l3 == "ip" else "hoplimit", pick(33, 64, 1)),
             "meta priority set 1:2",
         ]
+        if self.wide and self.chance(40):
+            return pick(*maps.statements(self, self.hook))
         if self.chance(10 if self.cached else 35):
             other = "ip" if self.v4 and (not self.v6 or self.chance(75)) else "ip6"
             return pick(*expressions.statements(self, other, HOSTS4 if other == "ip" else HOSTS6, self.family, self.hook))

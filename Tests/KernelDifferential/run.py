@@ -110,7 +110,7 @@ def play(case, engines, exact=False):
         return ("refused", "%s: %s" % (engines[-1].name, answers[-1].strip()))
     if any(refused):
         return REFUSED
-    speakers = [Speaker(case.talks) for _ in engines]
+    speakers, trace = [Speaker(case.talks) for _ in engines], []
     for number, step in enumerate(case.steps):
         if "do" not in step:
             answers = [apply(engine, step, case.tables) for engine in engines]
@@ -143,20 +143,24 @@ def play(case, engines, exact=False):
             outs.append(out)
         known = {f.identification(data) for _, data in ins[0]}
         shown = [sorted((port, prepared(data, exact, known)) for port, data in out) for out in outs]
+        lines = []
+        for engine, sent, out in zip(engines, ins, shown):
+            lines.append("  %s" % engine.name)
+            lines += ["    in  r%d %s" % (port, data.hex()) for port, data in sent]
+            lines += ["    out r%d %s" % (port, data.hex()) for port, data in out]
+            lines.append("    " + getattr(engine, "disposition", ""))
+        trace += lines
         if shown[0] != shown[1]:
-            lines = ["step %d: %s of conversation %d %s" % (number, step["do"], step["talk"], case.talks[step["talk"]])]
-            for engine, sent, out in zip(engines, ins, shown):
-                lines.append("  %s" % engine.name)
-                lines += ["    in  r%d %s" % (port, data.hex()) for port, data in sent]
-                lines += ["    out r%d %s" % (port, data.hex()) for port, data in out]
-                lines.append("    " + getattr(engine, "disposition", ""))
-            return ("frames", "\n".join(lines))
+            told = "step %d: %s of conversation %d %s" % (number, step["do"], step["talk"], case.talks[step["talk"]])
+            return ("frames", "\n".join([told] + lines))
     for what, values in (("listing", [e.listing() if exact else state(e.listing()) for e in engines]),
                          ("connections", ["\n".join(e.connections(True) if exact else e.connections()) for e in engines]), ("expectations", ["\n".join(e.expectations()) for e in engines])):
         if values[0] != values[1] and (what == "listing" and exact or not alike(*values)):
             left, right = values[0].splitlines(), values[1].splitlines()
             lines = ["%s" % what] + ["  %s: %s" % (engines[0].name, line.strip()) for line in left if line not in right]
             lines += ["  %s: %s" % (engines[1].name, line.strip()) for line in right if line not in left]
+            # What little is left of a dialogue tells more than its steps' names.
+            lines += [line[:300] for line in trace] if len(case.steps) < 5 else []
             return (what, "\n".join(lines))
     return None
 
