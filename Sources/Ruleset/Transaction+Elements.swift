@@ -67,7 +67,8 @@ struct ElementLog {
 }
 
 extension Transaction {
-    /// How often additions to intervals are sorted in before something is taken away, so that an overlap is seen even if it does not last.
+    /// How often additions are sorted in before something is taken away, so that an overlap of intervals, or too many elements, are seen even if they
+    /// do not last.
     static let mostEarlySettlements = 32
 
     struct SetPlace: Hashable {
@@ -232,7 +233,8 @@ extension Transaction {
     private func logRemoval(_ node: Node, _ table: Int, _ index: Int, mustExist: Bool) throws {
         let key = SetPlace(table: table, set: index)
         let keys = try self.keys(node, table, index)
-        if earlySettlements < Self.mostEarlySettlements, value.tables[table].sets[index].flags.contains(.interval), let log = elementLogs[key], log.hasAdditions {
+        let set = value.tables[table].sets[index]
+        if earlySettlements < Self.mostEarlySettlements, set.flags.contains(.interval) || set.size != nil, let log = elementLogs[key], log.hasAdditions {
             earlySettlements += 1
             settleElements()
         }

@@ -146,7 +146,8 @@ extension SlowPath {
             guard Checksum.verifyTransport(transit.packet, judged) else { return .dropped(.natExhausted) }
         }
         let manipulation: NATManipulation = hook == .prerouting || hook == .output ? .destination : .source
-        if hook == .postrouting, tracker.pointee.masqueradeMoved(transit.tracking, to: UInt32(transit.egress) + 1) { return .dropped(.natClash) }
+        // An error follows its connection whichever way it leaves.
+        if hook == .postrouting, !transit.tracking.isRelatedError, tracker.pointee.masqueradeMoved(transit.tracking, to: UInt32(transit.egress) + 1) { return .dropped(.natClash) }
         if tracker.pointee.needsNATBinding(transit.tracking, manipulation), let ended = bind(hook, manipulation, &transit) { return ended }
         switch tracker.pointee.translate(transit.packet, &transit.context.parsed, transit.tracking, manipulation) {
         case .untouched: break
