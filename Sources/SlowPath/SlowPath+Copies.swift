@@ -91,14 +91,16 @@ extension SlowPath {
         var copy = Transit(packet: packet, ingress: Transit.noPort, now: cause.context.now, isInPlace: false)
         prepare(&copy.context, records: false)
         (copy.context.mark, copy.context.priority) = (request.mark, request.priority)
+        if cause.context.parsed.family == .ipv4 {
+            // Summed up before it is looked at: an option that was filled in has left the sum stale.
+            let network = Int(cause.context.parsed.networkOffset)
+            packet.store16(packet.load16(network + 6) | 0x4000, at: network + 6)
+            Checksum.fillIPv4Header(packet.start + network, length: Int(cause.context.parsed.networkHeaderLength))
+        }
         guard PacketParser.parse(packet, into: &copy.context.parsed) == .none else { return }
         if hook == .prerouting || hook == .input { decrementTimeToLive(&copy) }
-        if copy.parsed.family == .ipv4 {
-            let network = Int(copy.parsed.networkOffset)
-            packet.store16(packet.load16(network + 6) | 0x4000, at: network + 6)
-            Checksum.fillIPv4Header(packet.start + network, length: Int(copy.parsed.networkHeaderLength))
-            guard PacketParser.parse(packet, into: &copy.context.parsed) == .none else { return }
-        }
+        // What came in pieces leaves in them.
+        (copy.fragments, copy.largestFragment, copy.fragmentsHadDontFragment) = (cause.fragments, cause.largestFragment, cause.fragmentsHadDontFragment)
         let result = router.route(to: request.address, ingress: cause.ingress)
         apply(result, &copy)
         // Whom the rule named is asked for, not the packet's destination.

@@ -8,6 +8,7 @@ import expressions
 import links
 import maps
 import nat
+import routes
 
 HOSTS4 = ["10.0.1.2", "10.0.1.3", "10.0.2.2", "10.0.2.3", "10.0.1.1", "10.0.2.1", "192.0.2.7"]
 HOSTS6 = ["fd00:1::2", "fd00:1::3", "fd00:2::2", "fd00:2::3", "2001:db8::7"]
@@ -216,7 +217,7 @@ class Rulesets:
             choices += ["ip6 nexthdr %s" % pick("tcp", "udp", "{ tcp, ipv6-icmp }"), "ip6 length < 100", "ip6 flowlabel 0"]
             choices += ["exthdr dst exists", "exthdr hbh missing"]
         if self.wide and self.chance(30):
-            return pick(*maps.matches(self, self.hook))
+            return pick(*pick(maps, routes).matches(self, self.hook))
         if self.chance(12 if self.cached else 45):
             return pick(*expressions.matches(self, l3, hosts, self.family, self.hook))
         if simple:
@@ -251,7 +252,7 @@ class Rulesets:
             "meta priority set 1:2",
         ]
         if self.wide and self.chance(40):
-            return pick(*maps.statements(self, self.hook))
+            return pick(*(routes if self.chance(15) else maps).statements(self, self.hook))
         if self.chance(10 if self.cached else 35):
             other = "ip" if self.v4 and (not self.v6 or self.chance(75)) else "ip6"
             return pick(*expressions.statements(self, other, HOSTS4 if other == "ip" else HOSTS6, self.family, self.hook))
