@@ -99,8 +99,9 @@ extension SlowPath {
         }
         guard PacketParser.parse(packet, into: &copy.context.parsed) == .none else { return }
         if hook == .prerouting || hook == .input { decrementTimeToLive(&copy) }
-        // What came in pieces leaves in them.
+        // What came in pieces leaves in pieces no larger, if not the same: those are the original's (skb_shared).
         (copy.fragments, copy.largestFragment, copy.fragmentsHadDontFragment) = (cause.fragments, cause.largestFragment, cause.fragmentsHadDontFragment)
+        copy.fragments.lengths = nil
         let result = router.route(to: request.address, ingress: cause.ingress)
         apply(result, &copy)
         // Whom the rule named is asked for, not the packet's destination.

@@ -1,7 +1,7 @@
 """Where packets go and whence they came: every form of `fib` and `rt`, the keys of a connection in both directions, copies, transparent proxies.
 
 Left out: a copy to an address that nobody has, since Linux waits for it, or by a port that does not lead there (docs/nft.md); what Linux refuses
-in a hook; sets of labels, which nft 1.0.6 cannot list."""
+in a hook; lives that end right at a bound of a match; sets of labels, which nft 1.0.6 cannot list."""
 
 
 def matches(r, hook):
@@ -9,7 +9,7 @@ def matches(r, hook):
     host = pick(*r.hosts[:5])
     side = pick("saddr", "daddr")
     result = ["ct original %s %s . ct direction { %s . original, %s . reply }" % (ip, side, r.hosts[0], r.hosts[2]), "ct reply %s %s { %s, %s }" % (ip, side, r.hosts[0], r.hosts[3]),
-              "ct original %s saddr . ct original %s daddr { %s . %s }" % (ip, ip, r.hosts[0], r.hosts[2]), "ct expiration < 1m", "ct expiration 20s-2m", "ct avgpkt < 80", "ct original bytes 40-200", "ct reply packets 1-3",
+              "ct original %s saddr . ct original %s daddr { %s . %s }" % (ip, ip, r.hosts[0], r.hosts[2]), "ct expiration < 50s", "ct expiration 20s-100s", "ct avgpkt < 80", "ct original bytes 40-200", "ct reply packets 1-3",
               "ct original avgpkt { 0-60, 100-1500 }", "ct packets . ct mark { 1-2 . 0 }", "ct label 1,100", "ct status expected", "ct status assured,seen-reply", "ct status == confirmed",
               "ct status & (dnat | snat) != 0", "ct zone { 0, 1 }", "ct direction != original", "ct state . %s saddr vmap { new . %s : continue, established . %s : accept }" % (ip, host, host),
               "meta iifkind \"vlan\"", "meta nfproto . meta l4proto { ipv4 . tcp, ipv6 . udp }" if r.family == "inet" else "counter",
