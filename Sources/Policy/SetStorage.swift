@@ -30,6 +30,9 @@ struct ElementRecord {
         static let inUse: UInt16 = 1
         /// Came from a packet, not from the ruleset.
         static let dynamic: UInt16 = 2
+        /// The other bits count the elements that had this place: two in a row that have the same key are not the same element.
+        static let nextTenant: UInt16 = 4
+        @inline(__always) static func tenant(_ flags: UInt16) -> UInt16 { flags & ~3 }
     }
 }
 
@@ -177,8 +180,9 @@ extension SetHeader {
             fresh &+= 1
         }
         count &+= 1
+        let tenant = ElementRecord.Flag.tenant(element(index).pointee.flags) &+ ElementRecord.Flag.nextTenant
         element(index).pointee = ElementRecord()
-        element(index).pointee.flags = ElementRecord.Flag.inUse
+        element(index).pointee.flags = ElementRecord.Flag.inUse | tenant
         element(index).pointee.state = index
         return index
     }
@@ -217,7 +221,7 @@ extension SetHeader {
     }
 
     private mutating func release(_ index: UInt32) {
-        element(index).pointee.flags = 0
+        element(index).pointee.flags = ElementRecord.Flag.tenant(element(index).pointee.flags)
         element(index).pointee.next = free
         free = index
         count &-= 1

@@ -127,11 +127,12 @@ public final class StateTransfer: @unchecked Sendable {
         defer { adoptDead(new, old, now) }
         let plan = self.new.sets[index], origins = plan.equivalents(of: previous.sets[before])
         let lists = plan.origins.indices.map { plan.list(UInt16($0)) }, oldLists = previous.sets[before].origins.indices.map { previous.sets[before].list(UInt16($0)) }
+        if base != nil { settleKept(new, old, plan, now) }
         for number in 0 ..< old.pointee.fresh {
             let record = old.pointee.element(number).pointee
             guard record.flags & ElementRecord.Flag.inUse != 0, number != old.pointee.catchAll, record.expires > now else { continue }
             let key = old.pointee.key(number)
-            let isKnown = base.map { $0.sets[before].holds(key, at: number) } ?? false
+            let isKnown = base.map { $0.sets[before].holds(key, record, at: number) } ?? false
             var element = new.pointee.findExact(key, new.pointee.hash(key), now)
             if element == ElementRecord.none {
                 // What the ruleset listed and no longer lists is gone; what packets added since stays.
@@ -140,12 +141,17 @@ public final class StateTransfer: @unchecked Sendable {
                 guard element != ElementRecord.none else { return }
                 new.pointee.key(element).copyMemory(from: key, byteCount: new.pointee.keyLength)
                 new.pointee.data(element).copyMemory(from: old.pointee.data(number), byteCount: new.pointee.dataLength)
-                new.pointee.element(element).pointee.flags = record.flags
+                new.pointee.element(element).pointee.flags |= record.flags & ElementRecord.Flag.dynamic
                 new.pointee.link(element)
             }
             let standing = Int(element) < plan.elements.count ? plan.elements[Int(element)].standing : .kept
             // Of a transaction; a file that is read again says the same elements once more.
             if standing == .fresh, base != nil { continue }
+            // Another one of the same key than the transaction knew.
+            if base != nil, !isKnown {
+                new.pointee.element(element).pointee.flags |= record.flags & ElementRecord.Flag.dynamic
+                new.pointee.data(element).copyMemory(from: old.pointee.data(number), byteCount: new.pointee.dataLength)
+            }
             if standing != .renewed {
                 new.pointee.element(element).pointee.timeout = record.timeout
                 new.pointee.element(element).pointee.expires = record.expires
@@ -166,6 +172,17 @@ public final class StateTransfer: @unchecked Sendable {
 }
 
 extension StateTransfer {
+    /// What the snapshot had is there as long as in the ruleset before: packets took it away since, or time, or packets refreshed it.
+    private func settleKept(_ new: UnsafeMutablePointer<SetHeader>, _ old: UnsafeMutablePointer<SetHeader>, _ plan: SetPlan, _ now: Timestamp) {
+        for (place, planned) in plan.elements.enumerated() where planned.standing == .kept {
+            let number = UInt32(place)
+            guard number < new.pointee.fresh, number != new.pointee.catchAll, new.pointee.element(number).pointee.flags & ElementRecord.Flag.inUse != 0 else { continue }
+            let key = new.pointee.key(number)
+            let standing = old.pointee.findExact(key, old.pointee.hash(key), now)
+            if standing == ElementRecord.none { new.pointee.remove(number) } else { new.pointee.element(number).pointee.expires = old.pointee.element(standing).pointee.expires }
+        }
+    }
+
     /// Elements that nobody finds any more take up room until the collector runs.
     private func adoptDead(_ new: UnsafeMutablePointer<SetHeader>, _ old: UnsafeMutablePointer<SetHeader>, _ now: Timestamp) {
         for number in 0 ..< old.pointee.fresh {
@@ -192,9 +209,10 @@ extension SetHeader {
         return record.flags & ElementRecord.Flag.inUse != 0 && number != catchAll && record.expires <= now && record.expires > lastCollection(by: now)
     }
 
-    /// Whether the element of that number is in use and has that key.
-    func holds(_ wanted: UnsafeRawPointer, at number: UInt32) -> Bool {
+    /// Whether the element of that number was this one already, of that key and record.
+    func holds(_ wanted: UnsafeRawPointer, _ record: ElementRecord, at number: UInt32) -> Bool {
         guard number < fresh, element(number).pointee.flags & ElementRecord.Flag.inUse != 0 else { return false }
+        guard ElementRecord.Flag.tenant(element(number).pointee.flags) == ElementRecord.Flag.tenant(record.flags) else { return false }
         return UnsafeRawBufferPointer(start: key(number), count: keyLength).elementsEqual(UnsafeRawBufferPointer(start: wanted, count: keyLength))
     }
 }

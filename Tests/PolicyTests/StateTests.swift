@@ -180,6 +180,35 @@ import Wire
         #expect([1, 2].map { next.run(.udp(from: $0)) == .accept } == passes)
     }
 
+    /// Between the snapshot that a transaction is made of and its coming into force, packets and time take elements away, and bring some back:
+    /// none that is gone comes back with the transaction, and none that came back is lost.
+    @Test(arguments: ["add counter ip t more", "delete element ip t s { 0.0.0.1 }"])
+    func elementsThatComeAndGoWhileATransactionWaits(_ change: String) throws {
+        let second: UInt64 = 1_000_000_000
+        let compiled = CompiledRuleset(load("""
+            table ip t {
+                set s { type ipv4_addr; size 4; counter; flags dynamic,timeout; gc-interval 1s; };
+                chain f { type filter hook forward priority 0; ip daddr 0.0.0.9 delete @s { ip saddr } accept; ip saddr { 0.0.0.1, 0.0.0.5 } update @s { ip saddr timeout 2s } accept; update @s { ip saddr timeout 1h }; };
+            }
+            """), interfaces: interfaces, seed: 42, now: 0)
+        for source in [1, 1, 1, 2, 3, 5] as [UInt32] { _ = compiled.run(.udp(from: source), now: second) }
+        let snapshot = compiled.snapshot(now: second)
+        let next = CompiledRuleset(load(change, onto: compiled.value(of: snapshot)), interfaces: interfaces, seed: 42, now: second)
+        // The first dies, the second is taken away by a rule, the fifth goes on for longer than the transaction knows.
+        _ = compiled.run(.udp(from: 5), now: 2 * second)
+        _ = compiled.run(.udp(from: 5), now: 4 * second - 1)
+        _ = compiled.run(.udp(from: 2, to: 9), now: 5 * second)
+        _ = compiled.run(.udp(from: 5), now: 5 * second + second / 2)
+        for source in [4, 1, 1] as [UInt32] { _ = compiled.run(.udp(from: source), now: 7 * second) }
+        StateTransfer(to: next, from: compiled).run(now: 7 * second, since: snapshot)
+        func shown(_ compiled: CompiledRuleset) throws -> [String] {
+            let set = try #require(compiled.currentValue(now: 7 * second).tables[0].set("s"))
+            return set.elements.map { "\($0.key) \($0.expires ?? 0) \($0.statements)" }.sorted()
+        }
+        #expect(try shown(next) == shown(compiled))
+        #expect(try shown(next).count == 4)
+    }
+
     @Test func resetSpeaksOfItsTableAlone() {
         let counter = "counter c { packets 5 bytes 50 }; chain r { counter packets 7 bytes 70; };"
         let value = load("table ip a { \(counter) }; table ip b { \(counter) }; table ip6 b { \(counter) };")
