@@ -1,7 +1,9 @@
 """What changes in the middle of a dialogue: the ruleset, one rule, one element, a route, a neighbour, an address, a port's MTU; and time that passes.
 
 Each is a step of plain data, so that it can be shrunk: {"nft": commands}, {"rule": [table, chain, number, text]} for one of the rules that a
-chain has by then, {"change": words} for what packets are routed by, {"remake": table} for a table that one transaction takes away and makes again."""
+chain has by then, {"change": words} for what packets are routed by, {"remake": table} for a table that one transaction takes away and makes again.
+With "held" a change of the ruleset is in force so many frames after it was made: a running router compiles it aside. With "quiet" it changes nothing
+for any frame: the engine with the slow path alone has it in force at once, so that what frames did in between must be neither lost nor there twice."""
 import re
 
 from rulesets import Rulesets
@@ -15,7 +17,10 @@ def change(steps, tables, r):
     for step in steps:
         step["wait"] = r.choice([1] * 120 + [2000, 2000, 31000, 130000])
     for _ in range(r.choice([0, 0, 1, 2, 3, 5])):
-        made = r.choice([later, element, element, one_rule, one_rule, route, neighbour, address, mtu])(tables, r)
+        made = r.choice([later, element, element, one_rule, one_rule, route, neighbour, moved, moved, address, mtu, flush, reset, dynamic, quiet, quiet])(tables, r)
+        for step in made:
+            if "change" not in step:
+                step["held"] = r.choice([0, 1, 3, 10, 30])
         at = sorted(r.randint(0, len(steps)) for _ in made)
         for place, step in reversed(list(zip(at, made))):
             steps.insert(place, step)
@@ -85,6 +90,23 @@ def dynamic(tables, r):
     return [dict(nft="%s element %s %s { %s }\n" % (how, header, name, key + rest if how == "add" else key)) for how in r.sample(["add", "delete", "add"], r.choice([1, 2]))]
 
 
+def quiet(tables, r):
+    """Commands that change nothing for any frame: what comes of a rule's, an object's and an element's state shows when they came into force."""
+    header, blocks = r.choice(tables)
+    texts = ["add table inet other", "add table inet quiet\nadd chain inet quiet q\nadd rule inet quiet q counter drop"]
+    chains = [head.split()[1] for head, lines in blocks if head.split()[0] == "chain" and lines and not any("meter " in line for line in lines)]
+    if chains:
+        texts += ["add rule %s %s meta mark set meta mark" % (header, r.choice(chains))] * 3
+    if any(head.startswith("counter cnt") for head, _ in blocks):
+        texts += ["reset counter %s cnt" % header, "reset counters table %s" % header]
+    plain = [(head.split()[1], line) for head, lines in blocks if head in ("set hosts", "set pairs", "map marks") for line in lines if line.startswith("elements")]
+    if plain:
+        name, line = r.choice(plain)
+        present = line[line.index("{") + 1:line.index("}")].split(",")[0].strip()
+        texts += ["delete element %s %s { %s }\nadd element %s %s { %s }" % (header, name, present.split(" : ")[0], header, name, present)] * 2
+    return [dict(nft=r.choice(texts) + "\n", quiet=True) for _ in range(r.choice([1, 1, 2]))]
+
+
 def later(tables, r):
     table = "inet later%d" % r.randint(0, 1)
     text = r.choice(["add table %s; add chain %s f { type filter hook forward priority %d; }; add rule %s f %s" % (table, table, r.choice([-5, 5]), table, r.choice(RULES + ["ip dscp cs1 counter drop"])),
@@ -138,6 +160,13 @@ def neighbour(tables, r):
     return [dict(change="neighbour %d %s,02:00:00:00:0%s:%02x" % (port, host, "ab"[port], r.choice([0x52, 0x53]))) for _ in range(r.choice([1, 2]))]
 
 
+def moved(tables, r):
+    """A host says by itself that its MAC address is another one; nobody knows it where neighbours are permanent."""
+    link = r.randint(0, 1)
+    host = r.choice(["10.0.%d.2", "10.0.%d.3", "fd00:%d::2", "fd00:%d::3"]) % (link + 1)
+    return [dict(change="host %d %s 020000000%s%02x %d" % (link, host, "ab"[link], r.choice([0x62, 0x63, 2]), r.random() < 0.7)) for _ in range(r.choice([1, 2]))]
+
+
 def address(tables, r):
     port = r.randint(0, 1)
     host = r.choice(["10.0.%d.9/24", "10.0.%d.2/32", "fd00:%d::9/64", "fd00:%d::2/128"]) % (r.choice([1, 2]))
@@ -154,25 +183,27 @@ def mtu(tables, r):
 
 def apply(engine, step, tables):
     """Makes a change; what the engine says to it. `tables`: the ruleset as it was loaded."""
-    if "nft" in step:
-        return engine.nft(step["nft"])
     if "remake" in step:
         return engine.nft("delete table %s\n%s" % (step["remake"], Rulesets.text([table for table in tables if table[0] == step["remake"]])))
     if "change" in step:
         return engine.change(step["change"])
-    table, chain, number, how, text = step["rule"]
-    if how in ("insert", "add"):
-        return engine.nft("%s rule %s %s %s\n" % (how, table, chain, text))
+    how = dict(held=step["held"], quiet="quiet" in step) if step.get("held") else {}
+    if "nft" in step:
+        return engine.nft(step["nft"], **how)
+    table, chain, number, verb, text = step["rule"]
+    if verb in ("insert", "add"):
+        return engine.nft("%s rule %s %s %s\n" % (verb, table, chain, text), **how)
     listing = re.search(r"^table %s \{.*?^\}" % re.escape(table), engine.listing(), re.M | re.S)
     block = re.search(r"^\tchain %s \{.*?^\t\}" % re.escape(chain), listing.group(0) if listing else "", re.M | re.S)
     handles = re.findall(r"^\t\t.*# handle (\d+)$", block.group(0) if block else "", re.M)
     if not handles:
         return ""
-    return engine.nft("%s rule %s %s handle %s %s\n" % (how, table, chain, handles[number % len(handles)], text if how == "replace" else ""))
+    return engine.nft("%s rule %s %s handle %s %s\n" % (verb, table, chain, handles[number % len(handles)], text if verb == "replace" else ""), **how)
 
 
 def told(step):
     """A step in few words."""
     if "do" in step:
         return "%d %s" % (step["talk"], step["do"])
-    return str(step.get("nft") or step.get("change") or step.get("remake") or step["rule"]).strip()
+    words = str(step.get("nft") or step.get("change") or step.get("remake") or step["rule"]).strip()
+    return words + " (%s after %d frames)" % ("quiet" if "quiet" in step else "held", step["held"]) if step.get("held") else words

@@ -73,8 +73,8 @@ class Dialogues:
             if often:
                 at = 4 if talk["proto"] == "tcp" else 2
                 # Mostly what an established connection carries, so that most frames can meet the cache.
-                kinds = ["data", "rdata"] * 10 + ["tos", "long", "urg", "ttl1", "bad", "zerosum", "late", "options", "extension", "atomic"]
-                for _ in range(r.randint(30, 90)):
+                kinds = ["data", "rdata"] * 14 + ["tos", "long", "urg", "ttl1", "bad", "zerosum", "late", "options", "extension", "atomic"]
+                for _ in range(r.randint(40, 100)):
                     script.insert(r.randint(at, len(script) - (3 if talk["proto"] == "tcp" else 0)), r.choice(kinds))
             # A forwarder learns no path MTUs for what it sends itself (docs/nft.md).
             odd = [kind for kind in ODD if kind != "toobig" or talk["server"] not in ROUTER]

@@ -45,6 +45,7 @@ public protocol Front: AnyObject {
 /// What an engine is made of.
 public struct EngineParts {
     public var path: UnsafeMutablePointer<SlowPath>
+    public var links: Links
     public var cachesFlows: Bool
     public var mutation: Mutation
     public var seed: UInt64
@@ -52,16 +53,18 @@ public struct EngineParts {
 
 public final class Engine {
     private var compiled: CompiledRuleset
+    private var pending: PendingChange?
     private let path: UnsafeMutablePointer<SlowPath>
     private var now: Timestamp = 1_000_000_000_000
     private let cacheMemory: UnsafeMutableRawPointer
     let front: any Front
-    private static let interfaces = [Interface(name: "r0", index: 2), Interface(name: "r1", index: 3)]
+    private let links: Links
     /// The bits of a connection's status that Linux tells and ctnetlink.py compares.
     private static let comparedStatus: UInt32 = 0x25ff
 
-    init(ruleset: RulesetValue, cachesFlows: Bool, mutation: Mutation, seed: UInt64, front make: (EngineParts) throws -> any Front) throws {
+    init(ruleset: RulesetValue, links: Links, cachesFlows: Bool, mutation: Mutation, seed: UInt64, front make: (EngineParts) throws -> any Front) throws {
         let seed = seed &+ UInt64(truncatingIfNeeded: ruleset.tables.count)
+        self.links = links
         let capacity = Upkeep(seed: seed).resizes ? 4 : 1024
         let layout = FlowCacheConfiguration(ipv4Capacity: capacity, ipv6Capacity: capacity, actionCapacity: 1024, seed: seed, ipv4Maximum: 1024, ipv6Maximum: 1024)
         cacheMemory = .allocate(byteCount: FlowCache.memoryRequired(layout), alignment: 128)
@@ -71,12 +74,12 @@ public final class Engine {
         settings.cachesFlows = cachesFlows
         settings.icmpErrorsPerSecond = 0
         settings.seed = seed
-        compiled = CompiledRuleset(ruleset, interfaces: Self.interfaces, seed: seed, now: now)
+        compiled = CompiledRuleset(ruleset, interfaces: links.interfaces, seed: seed, now: now)
         path = .allocate(capacity: 1)
         path.initialize(to: SlowPath(
             settings: settings, tracker: ConnectionTracker(configuration: tracking, seed: seed), flows: FlowCache(memory: cacheMemory, configuration: layout),
-            ruleset: compiled, router: try makeRouter(), reassembler: Reassembler()))
-        front = try make(EngineParts(path: path, cachesFlows: cachesFlows, mutation: mutation, seed: seed))
+            ruleset: compiled, router: try makeRouter(links), reassembler: Reassembler()))
+        front = try make(EngineParts(path: path, links: links, cachesFlows: cachesFlows, mutation: mutation, seed: seed))
     }
 
     deinit {
@@ -90,13 +93,19 @@ public final class Engine {
     /// One frame in, `advance` nanoseconds after the last; everything that comes out. `ports`: what NAT is to choose where it may choose.
     func send(_ frame: [UInt8], port: Int, advance: UInt64, ports: (source: UInt16, destination: UInt16)?) -> [SentFrame] {
         now += advance
+        // What hosts answer at once to the router's questions is no frame of the dialogue.
+        if advance > 0, let frames = pending?.frames {
+            pending?.frames = frames - 1
+            if frames == 0 { adoptPending() }
+        }
         if let ports { path.pointee.tracker.pointee.wantPorts(ports) }
         return front.pass(now: now) + front.send(frame, port: port, now: now)
     }
 
     /// Changes what packets are routed by, as `words` say (Session.swift); what is wrong with them.
     func change(_ words: [Substring]) -> String {
-        guard words.count == 3, let port = PortIndex(words[1]) else { return "change WHAT PORT VALUE" }
+        guard words.count == 3, let link = Int(words[1]), links.numbers.indices.contains(link) else { return "change WHAT LINK VALUE" }
+        let port = links.numbers[link]
         let value = words[2].split(separator: ",")
         do {
             try path.pointee.changeRouter { router in
@@ -127,24 +136,42 @@ public final class Engine {
         return IPPrefix(address: address, length: UInt8(address.family.addressBits))
     }
 
-    /// Runs an nft command line; a change is in force afterwards, with the state of what stays.
-    func nft(_ arguments: [String], input: String = "") -> String {
+    /// A change of the ruleset that is made but not yet in force.
+    private struct PendingChange {
+        var next: CompiledRuleset
+        var transfer: StateTransfer
+        var snapshot: StateSnapshot
+        /// The frames that still pass before it.
+        var frames: Int
+    }
+
+    /// Runs an nft command line as the running router does: against a copy of the state; what it changes is in force `held` frames later,
+    /// or with the next command, with the state of what stays.
+    func nft(_ arguments: [String], input: String = "", held: Int = 0) -> String {
+        adoptPending()
         front.settle(now: now)
         var line = NFTCommandLine(arguments: arguments)
         line.standardInput = input
-        line.options.interfaces = ["lo"] + Self.interfaces.map(\.name)
+        line.options.interfaces = ["lo"] + links.interfaces.map(\.name)
         let snapshot = compiled.snapshot(now: now)
         var changed = compiled.value(of: snapshot)
         let result = line.run(on: &changed)
         if !result.changes.isEmpty || result.altersState {
-            let next = CompiledRuleset(changed, interfaces: Self.interfaces, seed: 1, now: now)
-            path.pointee.invalidateFlows()
-            front.settle(now: now)
-            StateTransfer(to: next, from: compiled).run(now: now, since: snapshot)
-            compiled = next
-            path.pointee.adopt(next)
+            let next = CompiledRuleset(changed, interfaces: links.interfaces, seed: 1, now: now)
+            pending = PendingChange(next: next, transfer: StateTransfer(to: next, from: compiled), snapshot: snapshot, frames: held)
+            if held == 0 { adoptPending() }
         }
         return result.output + result.errors
+    }
+
+    private func adoptPending() {
+        guard let change = pending else { return }
+        pending = nil
+        path.pointee.invalidateFlows()
+        front.settle(now: now)
+        change.transfer.run(now: now, since: change.snapshot)
+        compiled = change.next
+        path.pointee.adopt(change.next)
     }
 
     /// The live connections, one line each, sorted.

@@ -23,7 +23,8 @@ extension VerifiedChecksums {
     public init(_ start: UnsafeMutableRawPointer, _ length: Int) {
         var parsed = ParsedPacket()
         let packet = PacketBuffer(start: start, length: length)
-        let isWhole = PacketParser.parse(packet, into: &parsed) == .none
+        // Most NICs do not look into PPPoE; then they say nothing.
+        let isWhole = PacketParser.parse(packet, into: &parsed) == .none && parsed.family != nil
         self.init(network: isWhole, transport: isWhole && Checksum.verifyTracked(packet, parsed))
     }
 }

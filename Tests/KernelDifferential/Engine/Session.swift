@@ -1,10 +1,10 @@
 // Speaks frames over pipes, for run.py: one command a line, answers end with a line ".".
 //
-//     ruleset CACHE MUTATION SEED HEX   a new engine; the ruleset's text in hex; answers what nft would say
+//     ruleset CACHE MUTATION SEED LINKS HEX   a new engine; what r0 and r1 are (Links.swift), the ruleset's text in hex; answers what nft would say
 //     frame PORT NANOSECONDS HEX        "out PORT HEX" for each frame that comes out, "end DISPOSITION"; behind HEX may stand the source
 //                                       and the destination port that NAT is to choose where it may choose
-//     nft HEX                           changes the ruleset by these commands
-//     change WHAT PORT VALUE            changes routing: mtu BYTES, [no-]address PREFIX, [no-]route PREFIX,GATEWAY, [no-]neighbour ADDRESS,MAC
+//     nft FRAMES HEX                    changes the ruleset by these commands, in force after so many frames
+//     change WHAT LINK VALUE            changes routing: mtu BYTES, [no-]address PREFIX, [no-]route PREFIX,GATEWAY, [no-]neighbour ADDRESS,MAC
 //     list                              what `nft -a list ruleset` prints
 //     connections [whole]               the connections, one a line, as ctnetlink.py writes them, or with all their fields
 //     expectations                      the expectations, one a line
@@ -31,9 +31,13 @@ public func serve(front make: (EngineParts) throws -> any Front) throws {
         case "ruleset":
             // The old engine's front ends before another one begins.
             engine = nil
-            let loaded = RulesetValue().applying(text: text(words[4]), name: "ruleset", options: LoadOptions(interfaces: ["lo", "r0", "r1"]))
+            guard let links = Links(words[4]) else {
+                print("what links are these?")
+                break
+            }
+            let loaded = RulesetValue().applying(text: text(words[5]), name: "ruleset", options: LoadOptions(interfaces: ["lo"] + links.interfaces.map(\.name)))
             if loaded.isAccepted {
-                engine = try Engine(ruleset: loaded.value, cachesFlows: words[1] == "1", mutation: Mutation(rawValue: String(words[2])) ?? .none, seed: UInt64(words[3]) ?? 1, front: make)
+                engine = try Engine(ruleset: loaded.value, links: links, cachesFlows: words[1] == "1", mutation: Mutation(rawValue: String(words[2])) ?? .none, seed: UInt64(words[3]) ?? 1, front: make)
             } else {
                 print(loaded.diagnostics.map { "stdin:\($0.location.line): \($0.message)" }.joined(separator: "\n"))
             }
@@ -42,7 +46,7 @@ public func serve(front make: (EngineParts) throws -> any Front) throws {
             if words.count > 5, let source = UInt16(words[4]), let destination = UInt16(words[5]) { ports = (source, destination) }
             for (port, frame) in engine?.send(bytes(words[3]), port: Int(words[1]) ?? 0, advance: UInt64(words[2]) ?? 0, ports: ports) ?? [] { print("out \(port) \(hex(frame))") }
             print("end \(engine?.front.disposition ?? "")")
-        case "nft": print(engine?.nft(["-f", "-"], input: text(words[1])) ?? "")
+        case "nft": print(engine?.nft(["-f", "-"], input: text(words[2]), held: Int(words[1]) ?? 0) ?? "")
         case "change": print(engine?.change(Array(words.dropFirst())) ?? "")
         case "list": print((engine?.front.defect ?? "") + (engine?.nft(["-a", "list", "ruleset"]) ?? ""))
         case "connections": print(engine?.connections(isWhole: words.count > 1).joined(separator: "\n") ?? "")

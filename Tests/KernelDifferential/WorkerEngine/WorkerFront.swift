@@ -43,6 +43,7 @@ final class WorkerFront: Front {
             var setup = WorkerConfiguration()
             setup.index = index
             setup.holdsBurst = disturbance.holdsBursts
+            setup.tagged = parts.links.tagged(path.pointee.router)
             setup.connections = ConnectionRecords(base: path.pointee.tracker.pointee.poolBase, stride: ConnectionTracker.stride)
             for port in 0 ..< Wires.ports {
                 let device = wires.device(port: port, worker: index)
