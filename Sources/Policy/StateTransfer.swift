@@ -2,8 +2,8 @@
 //
 // Invariant: what is carried over is matched by table (family and name), handle and version, objects and sets by table and name, so
 // a rule that was not touched by a transaction keeps counting where it was. What a transaction took away and made again under its old name is
-// new: its handle, or its table's, is another. (A file that is read again has handles of its own; there names suffice.) The matching is worked out aside; `run` only
-// copies, and is what the core that runs packets has to do.
+// new: its handle, or its table's, is another. (A file that is read again has handles of its own; there names suffice.)
+// The matching is worked out aside; `run` only copies, and is what the core that runs packets has to do.
 // A transaction is made against a snapshot and put in force later. What packets did in between is added to what the
 // transaction made of the snapshot's numbers: a counter that it reset, or an element that it took away, stays so, and no
 // packet goes uncounted.
@@ -41,7 +41,9 @@ public final class StateTransfer: @unchecked Sendable {
         for rule in new.rules where !rule.states.isEmpty || !rule.generators.isEmpty {
             guard let table = tables[rule.table], let before = old[RuleKey(table: table, handle: rule.handle, version: rule.version)], before.states.map(\.op) == rule.states.map(\.op) else { continue }
             if before.generators.count == rule.generators.count {
-                for (generator, was) in zip(rule.generators, before.generators) { records.append(Record(op: .numgen, new: UInt32(generator), old: UInt32(was), isSame: areSame[rule.table])) }
+                for (generator, was) in zip(rule.generators, before.generators) {
+                    records.append(Record(op: .numgen, new: UInt32(generator), old: UInt32(was), isSame: areSame[rule.table]))
+                }
             }
             for (state, was) in zip(rule.states, before.states) {
                 records.append(Record(op: state.op, new: state.number, old: was.number, isSame: areSame[rule.table]))
