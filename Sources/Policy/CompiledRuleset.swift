@@ -32,7 +32,7 @@ public final class CompiledRuleset: @unchecked Sendable {
 
     /// Compiles a ruleset.
     /// - Parameters:
-    ///   - interfaces: what `PacketContext.input` and `output` count; ports first, in their order.
+    ///   - interfaces: what `PacketContext.input` and `output` count; ports first, in their order. `lo` follows if it is not among them.
     ///   - previous: the ruleset in force until now, whose counters, quotas, limits and set elements live on where the
     ///     rule, object or set is still there (same table, same handle).
     ///   - seed: for hash functions that nobody outside shall predict.
@@ -42,6 +42,7 @@ public final class CompiledRuleset: @unchecked Sendable {
 
     /// - Parameter classifies: false runs every chain rule by rule: the reference for tests.
     init(_ ruleset: RulesetValue, interfaces: [Interface], previous: CompiledRuleset?, seed: UInt64, now: Timestamp, classifies: Bool) {
+        let interfaces = interfaces.contains { $0.name == Interface.loopback.name } ? interfaces : interfaces + [.loopback]
         let compiler = Compiler(ruleset, interfaces: interfaces, seed: seed, now: now, classifies: classifies)
         compiler.compile()
         memory = ProgramMemory(compiler, seed: seed, now: now)

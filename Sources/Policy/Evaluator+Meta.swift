@@ -215,7 +215,11 @@ extension Program {
         query.transportProtocol = context.parsed.transportProtocol
         query.wantsType = pc.pointee.b == 2
         var answer = FIBAnswer()
-        if let fib = context.lookups.fib {
+        if !query.wantsType, context.input == loopback {
+            // What comes back over lo is not looked up (nft_fib_can_skip).
+            answer.found = true
+            answer.interface = loopback
+        } else if let fib = context.lookups.fib {
             withUnsafePointer(to: query) { question in
                 withUnsafeMutablePointer(to: &answer) { fib(context.lookups.userData, UnsafeRawPointer(question), UnsafeMutableRawPointer($0)) }
             }

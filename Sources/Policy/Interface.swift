@@ -20,4 +20,7 @@ public struct Interface: Sendable, Hashable {
         self.group = group
         self.kind = kind
     }
+
+    /// What the router sends to itself passes here (drivers/net/loopback.c).
+    public static var loopback: Interface { Interface(name: "lo", index: 1, hardwareType: 772) }
 }

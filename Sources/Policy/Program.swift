@@ -30,6 +30,7 @@ struct GeneratorState {
     @usableFromInline var services: UInt32
     var interfaces: UnsafePointer<InterfaceRecord>
     var interfaceCount: Int
+    var loopback: UInt16
     var counters: UnsafeMutablePointer<CounterState>
     var counterCount: Int
     var limits: UnsafeMutablePointer<LimitState>
@@ -65,6 +66,8 @@ public struct Program {
     @inlinable @inline(__always) var directory: UnsafePointer<(start: UInt32, count: UInt32)> { tables.pointee.directory }
     @inline(__always) var interfaces: UnsafePointer<InterfaceRecord> { tables.pointee.interfaces }
     @inline(__always) var interfaceCount: Int { tables.pointee.interfaceCount }
+    /// Place of `lo` among the interfaces.
+    public var loopback: UInt16 { tables.pointee.loopback }
     @inline(__always) var counters: UnsafeMutablePointer<CounterState> { tables.pointee.counters }
     @inline(__always) var counterCount: Int { tables.pointee.counterCount }
     @inline(__always) var limits: UnsafeMutablePointer<LimitState> { tables.pointee.limits }

@@ -96,7 +96,8 @@ struct ProgramMemory {
         let tables = ProgramTables(
             instructions: array(compiler.instructions), constants: UnsafeMutableRawPointer(array(compiler.constants)), chains: array(chains),
             directory: array(entries), services: compiler.services, interfaces: array(compiler.interfaces.map(InterfaceRecord.init)),
-            interfaceCount: compiler.interfaces.count, counters: counters, counterCount: counterCount, limits: limits, quotas: quotas,
+            interfaceCount: compiler.interfaces.count,
+            loopback: UInt16(truncatingIfNeeded: compiler.interfaces.firstIndex { $0.name == Interface.loopback.name } ?? Int(PacketContext.noInterface)), counters: counters, counterCount: counterCount, limits: limits, quotas: quotas,
             connectionLimits: connectionLimits, lasts: lasts, generators: array(compiler.generators), natTemplates: array(compiler.natTemplates),
             sets: sets, classifiers: classifiers, foreseen: array(foreseen), foreseenCount: foreseen.count,
             searchHints: array(Array(repeating: SearchHint(), count: foreseen.isEmpty ? 0 : Program.foresightSlots * Program.foreseenFields)), scratch: raw(Registers.size + 64), random: array([seed ^ 0x2545_f491_4f6c_dd1d]))

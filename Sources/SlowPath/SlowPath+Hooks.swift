@@ -39,8 +39,8 @@ extension SlowPath {
         guard let family = transit.parsed.family else { return nil }
         transit.context.hook = hook
         transit.context.family = family == .ipv4 ? .ipv4 : .ipv6
-        transit.context.output = transit.egress
-        transit.context.routeMTU = transit.egress == Transit.noPort ? 0 : UInt32(transit.pathMTU)
+        transit.context.output = transit.isLooped && !transit.isReturned ? program.loopback : transit.egress
+        transit.context.routeMTU = transit.egress == Transit.noPort && !transit.isLooped ? 0 : UInt32(transit.pathMTU)
         if transit.isOnLink { transit.nextHop = transit.parsed.destinationAddress }
         transit.context.nextHop = transit.nextHop
         transit.context.isOnLink = transit.isOnLink

@@ -26,8 +26,12 @@ extension SlowPath {
         if family == .ipv4, transit.context.hook == .input, !isOwn { return statistics.count(note: .icmpErrorSuppressed) }
         if isOwn { query.source = parsed.destinationAddress }
         let back = router.route(query)
+        // What claims to come from the router itself, IPv4 answers from where it was sent to, before routing too (RTCF_LOCAL).
+        let isFromUs = isAnywhere && back.kind == .local
+        if isFromUs, !router.interfaces.isOwn(parsed.destinationAddress), !parsed.destinationAddress.isLoopback { return statistics.count(note: .icmpErrorSuppressed) }
         let about = isUnnamed ? IPAddress(family: family, high: 0, low: 0) : parsed.destinationAddress
-        guard back.kind == .unicast || back.kind == .broadcast, let source = router.errorSource(aboutPacketTo: about, routeBack: back, to: sender, ingress: transit.ingress) else {
+        guard back.kind == .unicast || back.kind == .broadcast || back.kind == .local,
+              let source = isFromUs ? parsed.destinationAddress : router.errorSource(aboutPacketTo: about, routeBack: back, to: sender, ingress: transit.ingress) else {
             return statistics.count(note: .icmpErrorSuppressed)
         }
         guard let options = answerOptions(transit, source: source) else { return statistics.count(note: .icmpErrorSuppressed) }

@@ -11,8 +11,8 @@ extension SlowPath {
         guard chains.count > 0 else { return nil }
         transit.context.hook = hook
         transit.context.family = .netdev
-        transit.context.output = transit.egress
-        let device = hook == .ingress ? transit.ingress : transit.egress
+        let device = transit.isLooped ? program.loopback : hook == .ingress ? transit.ingress : transit.egress
+        transit.context.output = hook == .egress ? device : transit.egress
         // At egress Linux no longer knows where the frame came in.
         let input = transit.context.input
         if hook == .egress { transit.context.input = PacketContext.noInterface }
@@ -48,7 +48,7 @@ extension SlowPath {
     /// Has workers hand up every frame of a port on which an ingress chain hangs, or on a VLAN of it.
     func watchPorts() {
         var ports: UInt64 = 0
-        for chain in program.chains(.ingress, .netdev) where chain.device != PacketContext.noInterface {
+        for chain in program.chains(.ingress, .netdev) where chain.device != PacketContext.noInterface && chain.device != program.loopback {
             let interface = router.interfaces[chain.device]
             ports |= 1 << UInt64(min(interface.vlan.count > 0 ? interface.lower : chain.device, 63))
         }

@@ -7,6 +7,7 @@ import Wire
 
 extension SlowPath {
     mutating func output(_ transit: inout Transit) -> Disposition {
+        if transit.isLooped { return loop(&transit) }
         guard transit.egress != Transit.noPort, router.interfaces[transit.egress].exists else { return .dropped(.noRoute) }
         if transit.isOnLink { transit.nextHop = transit.parsed.destinationAddress }
         if transit.parsed.family == .ipv6, !transit.isOwn, exceeds(transit.pathMTU, &transit) { return refuseTooBig(transit.pathMTU, transit) }

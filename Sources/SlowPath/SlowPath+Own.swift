@@ -18,7 +18,6 @@ extension SlowPath {
         // Only what rules refuse of our own at the output hook is answered, and ICMP never: Linux's socket for it is busy then.
         if depth > 0 { guard depth == 1, cause.isOwn, !isICMP(cause) else { return } }
         depth += 1
-        defer { depth -= 1 }
         var own = Transit(packet: packet, ingress: Transit.noPort, now: cause.context.now, isInPlace: false)
         prepare(&own.context, records: false)
         own.beginsSynproxy = beginsSynproxy
@@ -27,6 +26,8 @@ extension SlowPath {
         let disposition = sendOwn(&own, attached: attached, template: cause.context.conntrack, isSourceOpen: isSourceOpen)
         if disposition == .forwarded { statistics.answered &+= 1 }
         finish(disposition, &own)
+        depth -= 1
+        if depth == 0, hasReturning { receiveReturning() }
     }
 
     private func isICMP(_ transit: borrowing Transit) -> Bool {
@@ -80,8 +81,14 @@ extension SlowPath {
         query.link = port
         if isSourceOpen { query.source = IPAddress(family: query.destination.family, high: 0, low: 0) }
         let result = router.route(query)
-        guard result.kind == .unicast || result.kind == .multicast || result.kind == .broadcast else { return false }
+        own.isLooped = result.kind == .local
+        guard own.isLooped || result.kind == .unicast || result.kind == .multicast || result.kind == .broadcast else { return false }
         apply(result, &own)
+        if own.isLooped {
+            own.egress = Transit.noPort
+            if query.destination.family == .ipv4 { own.pathMTU = SlowPath.loopbackMTU }
+            own.isOnLink = true
+        }
         return true
     }
 
@@ -89,6 +96,8 @@ extension SlowPath {
     /// bad transport checksum, a later fragment, a reset.
     mutating func reject(_ transit: borrowing Transit) {
         let parsed = transit.context.parsed, packet = transit.context.packet, request = transit.context.reject
+        // Over lo a packet has its route already.
+        let isReturned = transit.isReturned, hook = transit.context.hook
         if transit.context.family == .netdev { return answerOnLink(transit) }
         guard let upper = UpperLayer(packet, parsed) else { return }
         if !transit.isInPlace { outbox.protect(packet) }
@@ -101,7 +110,7 @@ extension SlowPath {
             var judged = parsed
             let isForgotten = transit.context.hook == .forward && !judged.flags.contains(.needsNoChecksum)
             if isForgotten { judged.flags.remove(.hasVerifiedChecksum) }
-            let isUnrouted = transit.context.hook == .prerouting && parsed.family == .ipv4
+            let isUnrouted = hook == .prerouting && parsed.family == .ipv4 && !isReturned
             let isLinkBroadcast = isBroadcast(isUnrouted ? parsed.sourceAddress : parsed.destinationAddress)
             guard isForgotten ? !transit.options.isStale : isChecksumUsable(transit), judged.flags.contains(.hasVerifiedChecksum) || !isHeaderWrong,
                   TCPReset.mayAnswer(packet, judged, upper, isLinkBroadcast: isLinkBroadcast, isReject: true, isUnrouted: isUnrouted),
@@ -121,7 +130,7 @@ extension SlowPath {
             }
             quoteUnfinished(transit)
             // Before routing, Linux gives the packet the route back to its sender, and so no longer knows that it is for the router.
-            sendError(ICMPError(type: request.type, code: request.code), about: transit, isUnrouted: transit.context.hook == .prerouting)
+            sendError(ICMPError(type: request.type, code: request.code), about: transit, isUnrouted: hook == .prerouting && !isReturned)
         }
     }
 

@@ -91,6 +91,9 @@ public struct SlowPath: ~Copyable {
     var worker = 0
     /// Depth of own packets that cause own packets.
     var depth = 0
+    /// What comes back over `lo`, if `hasReturning`.
+    let returning: UnsafeMutablePointer<Transit>
+    var hasReturning = false
     /// Depth of copies that cause copies.
     var copyDepth = 0
 
@@ -131,6 +134,8 @@ public struct SlowPath: ~Copyable {
         transits = .allocate(capacity: 2)
         transits.initialize(
             repeating: Transit(packet: PacketBuffer(start: UnsafeMutableRawPointer(self.tracker), length: 0), ingress: Transit.noPort, now: 0, isInPlace: true), count: 2)
+        returning = .allocate(capacity: 1)
+        returning.initialize(to: transits.pointee)
         anticipations = .allocate(capacity: Self.anticipatedPackets)
         anticipations.initialize(repeating: Anticipation(), count: Self.anticipatedPackets)
         walk = .allocate(capacity: 1)
@@ -165,6 +170,7 @@ public struct SlowPath: ~Copyable {
         softwareHits.deallocate()
         withdrawn.deallocate()
         transits.deallocate()
+        returning.deallocate()
         anticipations.deallocate()
         walk.deallocate()
         for port in 0 ..< spreadCapacity { spreads[port].deallocate() }

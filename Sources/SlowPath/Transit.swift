@@ -48,6 +48,10 @@ struct Transit {
     /// Conntrack has looked at the packet. If it found no connection, the flow's next packet may be judged otherwise, even
     /// where a rule then made this one untracked.
     var wasJudged = false
+    /// Of a packet of our own: it leads to an address of ours, over `lo`.
+    var isLooped = false
+    /// It has come back.
+    var isReturned = false
     /// The connection that this packet begins is synproxy's.
     var beginsSynproxy = false
     /// The ruleset asked for the packet not to be tracked (`notrack`).

@@ -18,7 +18,7 @@ extension ICMPError {
         let source = parsed.sourceAddress, destination = parsed.destinationAddress
         guard !isLinkBroadcast, !parsed.flags.contains(.isLaterFragment) else { return false }
         guard isUnrouted || (!destination.isMulticast && !destination.isLimitedBroadcast) else { return false }
-        guard !source.isUnspecified, !source.isMulticast, !source.isLimitedBroadcast, !source.isLoopback else { return false }
+        guard !source.isUnspecified, !source.isMulticast, !source.isLimitedBroadcast, isUnrouted || !source.isLoopback else { return false }
         guard parsed.transportProtocol == IPProtocol.icmp else { return true }
         // About an ICMP message only if it is known to be no error itself; Linux counts what was never assigned among them (icmp_pointers).
         guard parsed.transportLength >= 1 else { return false }

@@ -26,9 +26,6 @@ def chain(r, hook, priority):
 def binding(r, hook, l3):
     family = " " + l3 if r.family == "inet" else ""
     guard = "meta nfproto %s " % ("ipv4" if l3 == "ip" else "ipv6") if r.family == "inet" else ""
-    if hook == "output":
-        # What the router says to itself is another matter (docs/nft.md).
-        guard += "fib daddr type != local "
     return guard + (source if hook in ("postrouting", "input") else destination)(r, l3, family)
 
 
@@ -38,8 +35,6 @@ def named(r, hook, l3):
     kind, first, second = host("ipv4_addr", "ipv6_addr"), host("10.0.2.2", "fd00:2::2"), host("10.0.1.3", "fd00:1::3")
     client, inner, public = host("10.0.1.2", "fd00:1::2"), host("10.0.1.0/24", "fd00:1::/64"), host("192.0.2.0/24", "2001:db8::/64")
     own, other = host("10.0.2.1", "fd00:2::1"), host("192.0.2.9", "2001:db8::9")
-    if hook == "input":
-        own = other
     if hook in ("postrouting", "input"):
         return [["map out_%s" % hook, ["type %s : %s" % (kind, kind), "flags interval", "elements = { %s : %s, %s : %s }" % (client, other, host("10.0.2.0/24", "fd00:2::/64"), own)]],
                 ["map outport_%s" % hook, ["type inet_service : %s" % kind, "elements = { 80 : %s, 53 : %s }" % (other, own)]],
@@ -72,9 +67,6 @@ def source(r, l3, family):
     pick = r.pick
     host = (lambda v4, v6: v4 if l3 == "ip" else v6)
     own, other, client, inner = host("10.0.2.1", "fd00:2::1"), host("192.0.2.9", "2001:db8::9"), host("10.0.1.2", "fd00:1::2"), host("10.0.1.0/24", "fd00:1::/64")
-    if r.hook == "input":
-        # What is answered to an address of its own, Linux takes over lo (docs/nft.md).
-        own = other
     port = (lambda address: address if l3 == "ip" else "[%s]" % address)
     return pick(
         "oifname \"r1\" masquerade", "oifname \"r1\" masquerade", "masquerade persistent", "snat%s to %s" % (family, own), "snat%s to %s" % (family, other),

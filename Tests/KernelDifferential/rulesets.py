@@ -142,8 +142,8 @@ class Rulesets:
         # And flags with the window beside them (docs/nft.md).
         if re.search(r"tcp flags (syn|ack|fin,rst) tcp (window|doff)|tcp (window|doff) \d+ tcp flags (syn|ack|fin,rst)", text):
             return False
-        # nft 1.0.6 makes one comparison of `icmpv6 code` and a later `th` field.
-        if "icmp" in text and "th dport" in text:
+        # nft 1.0.6 makes one comparison of `icmpv6 code` and another `th` field.
+        if "icmp" in text and ("th dport" in text or "@th" in text):
             return False
         # And one of UDP-Lite's fields and a `th` field, past a counter between the two.
         if "udplite" in text and re.search(r"(?<!\w)th [sd]port", text):
@@ -280,9 +280,6 @@ class Rulesets:
                 kinds += ["reject with icmpv6 %s" % pick("no-route", "admin-prohibited", "addr-unreachable", "port-unreachable")]
             else:
                 kinds += ["reject with icmpx %s" % pick("no-route", "admin-prohibited", "host-unreachable", "port-unreachable")]
-            if self.hook == "output":
-                # To itself, over lo, the router says nothing here (docs/nft.md).
-                kinds = ["fib saddr type != local " + kind for kind in kinds]
             if has_words:
                 choices += kinds
         if self.hook == "prerouting":

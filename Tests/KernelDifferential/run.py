@@ -350,6 +350,9 @@ def main():
     parser.add_argument("--whole", action="store_true", help="do not shrink")
     parser.add_argument("--jobs", type=int, default=None, help="processes: 8 for Linux, which mostly waits, else 1")
     options = parser.parse_args()
+    for program in (options.engine, options.workers):
+        if program and not os.access(program, os.X_OK):
+            parser.error("there is no program %s: swift build -c release --product %s" % (program, os.path.basename(program)))
     if options.seed is None:
         options.seed = random.SystemRandom().randrange(1, 1 << 31)
     options.jobs = options.jobs or (8 if options.what == "kernel" else 1)

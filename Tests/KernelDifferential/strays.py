@@ -1,8 +1,8 @@
 """Frames that belong to no conversation, or only nearly to one: addresses that are nobody's or everybody's, the router's own, odd protocols,
 odd options, extension headers in any order, headers with one field wrong.
 
-Left out: timestamps, since they tell the clock; ICMP redirects, since they teach the router; ff05::2, and what comes from an address of the
-router's own, from a subnet's broadcast address or from nobody, whom Linux answers over lo (docs/nft.md)."""
+Left out: timestamps, since they tell the clock; ICMP redirects, since they teach the router; ff05::2, and what comes from a subnet's
+broadcast or anycast address or from nobody, to which Linux listens over lo itself (docs/nft.md)."""
 import random
 import struct
 
@@ -71,12 +71,9 @@ def frames(n, talk):
     port = r.randint(0, 1)
     good, odd = (GOOD6, ODD6) if v6 else (GOOD4, ODD4)
     near = [address for address in good if address.startswith(("10.0.%d." if not v6 else "fd00:%d:") % (port + 1)) and not address.endswith((".1", "::1"))]
-    own = GOOD4[-2:] + GOOD6[-2:] + ["::", "fd00:1::", "0.0.0.0", "10.0.1.255", "10.0.2.255"]
-    source = r.choice([address for address in near * 3 + good + odd if address not in own])
+    nobody = ["::", "fd00:1::", "0.0.0.0", "10.0.1.255", "10.0.2.255"]
+    source = r.choice([address for address in near * 3 + good + odd if address not in nobody])
     destination = r.choice(good * 3 + odd * 2)
-    if v6 and destination.startswith("ff"):
-        # To a group's echo Linux answers by the port that it came by, whatever its routes say (docs/nft.md).
-        source = r.choice(near)
     sport, dport = r.choice([talk["sport"], 1234, 53]), r.choice([talk["dport"], 80, 53, 9, 500])
     protocol, body = transport(r, v6, sport, dport)
     ip = dict(ttl=r.choice([64, 64, 64, 255, 2, 1, 0]), tos=r.choice([0, 0, 0, 0x10, 0xFF]), ident=n & 0xFFFF | 1, dont=r.random() < 0.5, bad=r.random() < 0.05)

@@ -104,7 +104,7 @@ import Wire
     }
 
     @Test(arguments: traces, [true, false]) func sameAsLinux(trace: Trace, caches: Bool) throws {
-        let loaded = RulesetValue().applying(text: trace.ruleset, name: trace.name, options: LoadOptions(interfaces: ["r0", "r1"]))
+        let loaded = RulesetValue().applying(text: trace.ruleset, name: trace.name, options: LoadOptions(interfaces: ["lo", "r0", "r1"]))
         #expect(loaded.isAccepted, "\(loaded.diagnostics.map(\.message))")
         var harness = SlowPathHarness(ruleset: loaded.value, cachesFlows: caches, hasPolicy: trace.name == "policy-routing.txt")
         if trace.steps.contains(where: { $0.wait > 0 }) { harness.interval = 1_000_000 }

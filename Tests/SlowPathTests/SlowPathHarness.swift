@@ -42,7 +42,7 @@ struct SlowPathHarness: ~Copyable {
         settings.offload = offload
         path = SlowPath(
             settings: settings, tracker: ConnectionTracker(configuration: tracking, seed: 1), flows: FlowCache(memory: cacheMemory, configuration: layout),
-            ruleset: CompiledRuleset(ruleset, interfaces: (["r0", "r1"] + vlans.map(\.name)).enumerated().map { Interface(name: $1, index: UInt32($0 + 1)) }, seed: 1),
+            ruleset: CompiledRuleset(ruleset, interfaces: (["r0", "r1"] + vlans.map(\.name)).enumerated().map { Interface(name: $1, index: UInt32($0 + 2)) }, seed: 1),
             router: Self.router(vlans, hasPolicy: hasPolicy), reassembler: Reassembler())
     }
 
