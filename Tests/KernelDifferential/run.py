@@ -234,7 +234,7 @@ def report(case, found):
 
 def judge(case, engines, exact):
     """What differs, again where the clock may have made the difference: something else ran between its reading and the packet. With Linux a
-    difference counts if it comes again: what its timers do between two packets is not in the seed."""
+    difference counts if it comes three times running: what its timers do between two packets is not in the seed."""
     seen = 0
     for _ in range(12):
         found = play(case, engines, exact)
@@ -242,7 +242,7 @@ def judge(case, engines, exact):
             return UNSTEADY if seen else found
         if getattr(engines[0], "stall", 0) < CLOCK_ERROR:
             seen += 1
-            if exact or seen == 2:
+            if exact or seen == 3:
                 return found
     return UNSTEADY
 
