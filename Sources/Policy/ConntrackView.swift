@@ -87,6 +87,8 @@ public enum ConntrackState {
     public var changes: Changes = []
     public var requestedHelper: UInt32 = 0
     public var requestedTimeout: UInt32 = 0
+    /// What rules take the packet for then.
+    public var requestedTimeoutProtocol: UInt8 = 0
     public var requestedExpectation: UInt32 = 0
     public var eventMask: UInt32 = 0
     @inlinable public init() {}

@@ -108,7 +108,9 @@ extension Program {
             // Only a connection that is not confirmed yet can be given one.
             guard context.conntrack.status & 8 == 0 else { return true }
             context.conntrack.requestedHelper = object
-        case .timeout: context.conntrack.requestedTimeout = object
+        case .timeout:
+            context.conntrack.requestedTimeout = object
+            context.conntrack.requestedTimeoutProtocol = context.layer.isValid ? context.layer.transportProtocol : 0
         case .expectation:
             guard context.conntrack.status & 8 == 0 else { return false }
             context.conntrack.requestedExpectation = object

@@ -82,8 +82,9 @@ extension SlowPath {
         }
         if changes.contains(.timeout) {
             let object = conntrackObjects[transit.context.conntrack.requestedTimeout]
-            // Whatever its `l3proto` says (nft_ct_timeout_obj_eval).
-            if object.transportProtocol == transit.context.conntrack.transportProtocol {
+            // Whatever its `l3proto` says; and of an IPv6 packet rules see the authentication header, not what is behind it
+            // (nft_ct_timeout_obj_eval).
+            if object.transportProtocol == transit.context.conntrack.requestedTimeoutProtocol {
                 tracker.pointee.assignPolicy(connection, object.policy)
             }
         }
