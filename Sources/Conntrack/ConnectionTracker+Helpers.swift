@@ -96,6 +96,15 @@ extension ConnectionTracker {
         return .none
     }
 
+    /// Linux lets SIP's helper read ICMP errors about answers as if they were messages (nf_confirm): here they only prolong the connection as those do.
+    public mutating func helpError(_ tracking: Tracking, now: Timestamp) {
+        guard tracking.hasConnection, !tracking.isReply else { return }
+        let connection = pool + Int(tracking.connection)
+        if connection.pointee.helper == ConnectionHelper.sip.rawValue, connection.pointee.transportProtocol == IPProtocol.udp {
+            prolong(tracking.connection, seconds: SIPPurpose.connectionSeconds, now: now)
+        }
+    }
+
     /// What NAT has added to the sequence numbers that a segment of this direction acknowledges.
     mutating func acknowledgementShift(_ connection: UnsafeMutablePointer<Connection>, _ segment: TCPSegment, _ direction: ConnectionDirection) -> Int32 {
         guard connection.pointee.status.contains(.sequenceAdjust), connection.pointee.helperState != Connection.none else { return 0 }
@@ -104,13 +113,13 @@ extension ConnectionTracker {
     }
 
     /// Adds an expectation for a connection towards `destination`.
-    mutating func expect(_ expectation: inout Expectation, _ tracking: Tracking, limit: Int, seconds: UInt32, now: Timestamp) -> ExpectationTable.Refusal? {
+    mutating func expect(_ expectation: inout Expectation, _ tracking: Tracking, limit: Int, seconds: UInt32, ofAnyMaster: Bool = false, now: Timestamp) -> ExpectationTable.Refusal? {
         pool[Int(tracking.connection)].hasExpectations = true
         expectation.master = tracking.connection
         expectation.masterGeneration = pool[Int(tracking.connection)].generation
         expectation.deadline = now &+ UInt64(seconds) &* 1_000_000_000
         expectation.tuple.zone = pool[Int(tracking.connection)].original.zone
-        return expectations.add(expectation, hash, limit: limit, now: now)
+        return expectations.add(expectation, hash, limit: limit, ofAnyMaster: ofAnyMaster, now: now)
     }
 
     /// As `expect`, for a translated connection: tries the announced port, then others above it.
@@ -122,7 +131,7 @@ extension ConnectionTracker {
         while true {
             switch expect(&expectation, tracking, limit: limit, seconds: seconds, now: now) {
             case nil: return expectation.tuple.destinationPort
-            case .full: return 0
+            case .full, .known: return 0
             case .clash:
                 guard attempts > 0, range > 0 else { return 0 }
                 attempts -= 1
@@ -152,7 +161,8 @@ extension ConnectionTracker {
             setUpNAT(index, .source, range: NATRange(known.destination), now: now)
             setUpNAT(index, .destination, range: NATRange(known.source).ports(expectation.savedPort), now: now)
         case .pptp:
-            removeOtherCall(expectation)
+            // Where the server's packet is the first of a translated tunnel, Linux looks for the client's expectation in vain (pptp_nat_expected).
+            if expectation.direction == .original { removeOtherCall(expectation) }
             let source = NATRange(known.destination), destination = NATRange(known.source)
             let isOriginal = expectation.direction == .original
             setUpNAT(index, .source, range: isOriginal ? source.ports(expectation.savedPort) : source, now: now)

@@ -48,12 +48,8 @@ extension ConnectionTracker {
     mutating func trackGRE(_ parsed: ParsedPacket, _ index: UInt32, _ tracking: Tracking, now: Timestamp) -> TrackerVerdict {
         let connection = pool + Int(index)
         let isStream = connection.pointee.status.contains(.seenReply)
-        var timeouts = timeouts(connection).pointee
-        if connection.pointee.status.contains(.expected) {
-            // A tunnel of PPTP (PPTP_GRE_TIMEOUT, PPTP_GRE_STREAM_TIMEOUT).
-            timeouts.gre = 600
-            timeouts.greStream = 18_000
-        }
+        // A tunnel of PPTP, too: the ten minutes that its helper wants are overwritten by its first packet (nf_conntrack_gre_packet).
+        let timeouts = timeouts(connection).pointee
         refresh(index, tracking.direction, seconds: isStream ? timeouts.greStream : timeouts.gre, bytes: parsed.networkLength, now: now)
         if isStream && !connection.pointee.status.contains(.natClash) { connection.pointee.status.insert(.assured) }
         return .accept

@@ -103,6 +103,16 @@ struct ExpectationTable: ~Copyable {
         return nil
     }
 
+    /// Takes out the one that this tuple would fulfil, if there is one.
+    mutating func remove(for tuple: ConnectionTuple, _ hash: SeededHash) {
+        let bucket = ExpectationTable.bucket(tuple, hash)
+        var current = heads[bucket]
+        while current != Connection.none {
+            if ExpectationTable.matches(pool[Int(current)], tuple) { return remove(current, bucket) }
+            current = pool[Int(current)].next
+        }
+    }
+
     /// Takes out one that equals `other` in destination and master, if there is one.
     mutating func remove(like other: Expectation, _ hash: SeededHash) {
         let bucket = ExpectationTable.bucket(other.tuple, hash)
@@ -144,11 +154,14 @@ struct ExpectationTable: ~Copyable {
         return nil
     }
 
-    enum Refusal { case clash, full }
+    /// `known`: the same is expected already, for another purpose or by another master.
+    enum Refusal { case clash, full, known }
 
     /// Adds an expectation; one of the same master for the same destination is renewed.
-    /// - Parameter limit: of its master; 0 for none.
-    mutating func add(_ new: Expectation, _ hash: SeededHash, limit: Int, now: Timestamp) -> Refusal? {
+    /// - Parameters:
+    ///   - limit: of its master; 0 for none.
+    ///   - ofAnyMaster: the same expectation of another master is `known`, instead of a clash.
+    mutating func add(_ new: Expectation, _ hash: SeededHash, limit: Int, ofAnyMaster: Bool, now: Timestamp) -> Refusal? {
         sweep(hash, now: now)
         let bucket = ExpectationTable.bucket(new.tuple, hash)
         var current = heads[bucket]
@@ -160,7 +173,9 @@ struct ExpectationTable: ~Copyable {
             aligned.anySource = true
             aligned.checksSourcePort = other.checksSourcePort && new.checksSourcePort
             if overlaps && ExpectationTable.matches(aligned, new.tuple) {
-                guard other.master == new.master, other.purpose == new.purpose, other.masterGeneration == new.masterGeneration, other.anySource == new.anySource, other.tuple == new.tuple else { return .clash }
+                let isOwn = other.master == new.master && other.masterGeneration == new.masterGeneration
+                guard isOwn || ofAnyMaster, other.anySource == new.anySource, other.tuple == new.tuple else { return .clash }
+                guard isOwn, other.purpose == new.purpose else { return .known }
                 remove(current, bucket)
                 break
             }

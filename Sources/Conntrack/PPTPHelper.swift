@@ -191,14 +191,18 @@ extension ConnectionTracker {
         let connection = pool[Int(control)]
         guard connection.helperState != Connection.none else { return }
         let call = helpers.states[Int(connection.helperState)].call
-        expectations.removeAll(of: control, hash) { $0.tuple.transportProtocol == IPProtocol.gre }
-        retireTunnel(tunnel(connection.original, connection.isTranslated ? call.clientOwnID : call.clientID, call.serverID))
-        retireTunnel(tunnel(connection.reply, call.serverID, call.clientID))
+        endTunnel(tunnel(connection.original, call.clientID, call.serverID))
+        endTunnel(tunnel(connection.reply, call.serverID, call.clientID))
     }
 
-    private mutating func retireTunnel(_ tuple: ConnectionTuple) {
+    /// Ends the connection with these addresses and call IDs, or else what is expected to become it; also one that no call has made, as Linux does.
+    private mutating func endTunnel(_ tuple: ConnectionTuple) {
         // Whatever has expired goes by itself: the time does not matter here.
         let node = find(tuple, now: 0)
-        if node != Connection.none, pool[Int(node >> 1)].status.contains(.expected) { retire(node >> 1) }
+        if node != Connection.none {
+            retire(node >> 1)
+        } else {
+            expectations.remove(for: tuple, hash)
+        }
     }
 }

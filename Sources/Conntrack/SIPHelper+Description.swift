@@ -11,17 +11,17 @@ extension ConnectionTracker {
         let family = message.family
         var common: IPAddress?
         if case .found(let range) = message.text.line(.connection(family), from: description, before: .media) {
-            common = message.text.address(at: range.start, before: range.end)?.address
+            common = message.text.address(at: range.start, before: range.end, .refused)?.address
         }
-        var seen: IPAddress?
+        var seen = common
         var offset = description
         var streams = 0
         while streams < 3, case .found(var media) = message.text.line(.media, from: offset) {
             offset = media.start
             let text = message.text
             let purpose: UInt8
-            if text.matches("audio ", at: media.start) { purpose = SIPPurpose.audio } else if text.matches("video ", at: media.start) { purpose = SIPPurpose.video }
-            else if text.matches("image ", at: media.start) { purpose = SIPPurpose.image } else {
+            if text.equals("audio ", at: media.start, before: media.end) { purpose = SIPPurpose.audio } else if text.equals("video ", at: media.start, before: media.end) { purpose = SIPPurpose.video }
+            else if text.equals("image ", at: media.start, before: media.end) { purpose = SIPPurpose.image } else {
                 offset += media.count
                 continue
             }
@@ -32,7 +32,7 @@ extension ConnectionTracker {
             if port == 0 { continue }
             guard port >= 1024, port <= 65535 else { return false }
             var own: IPAddress?
-            if case .found(let range) = text.line(.connection(family), from: media.start, before: .media) { own = text.address(at: range.start, before: range.end)?.address }
+            if case .found(let range) = text.line(.connection(family), from: media.start, before: .media) { own = text.address(at: range.start, before: range.end, .refused)?.address }
             guard var address = own ?? common else { return false }
             guard expectStream(&message, &address, UInt16(port), purpose, media, now: now) else { return false }
             seen = address
@@ -81,9 +81,12 @@ extension ConnectionTracker {
         control.tuple.destinationPort += 1
         let limit = SIPPurpose.limit(purpose)
         if connection.isTranslated, !isDirect { return expectTranslatedStream(&message, &address, wanted, range, now: now) }
-        guard expect(&wanted, message.tracking, limit: limit, seconds: SIPPurpose.seconds, now: now) == nil else { return false }
-        guard expect(&control, message.tracking, limit: limit, seconds: SIPPurpose.seconds, now: now) == nil else {
-            expectations.remove(like: wanted, hash)
+        // Several descriptions may name the same ports: then what is expected already serves.
+        let refusal = expect(&wanted, message.tracking, limit: limit, seconds: SIPPurpose.seconds, ofAnyMaster: true, now: now)
+        guard refusal == nil || refusal == .known else { return false }
+        let other = expect(&control, message.tracking, limit: limit, seconds: SIPPurpose.seconds, ofAnyMaster: true, now: now)
+        guard other == nil || other == .known else {
+            if refusal == nil { expectations.remove(like: wanted, hash) }
             return false
         }
         return true
@@ -107,16 +110,16 @@ extension ConnectionTracker {
         while port < 65535 {
             media.tuple.destinationPort = UInt16(port)
             control.tuple.destinationPort = UInt16(port + 1)
-            let refusal = expect(&media, message.tracking, limit: limit, seconds: SIPPurpose.seconds, now: now)
+            let refusal = expect(&media, message.tracking, limit: limit, seconds: SIPPurpose.seconds, ofAnyMaster: true, now: now)
             if refusal == nil {
-                switch expect(&control, message.tracking, limit: limit, seconds: SIPPurpose.seconds, now: now) {
+                switch expect(&control, message.tracking, limit: limit, seconds: SIPPurpose.seconds, ofAnyMaster: true, now: now) {
                 case nil: return media.tuple.destinationPort == media.savedPort || writePort(&message, range, media.tuple.destinationPort)
-                case .full:
+                case .full, .known:
                     expectations.remove(like: media, hash)
                     return false
                 case .clash: expectations.remove(like: media, hash)
                 }
-            } else if case .full? = refusal {
+            } else if refusal != .clash {
                 return false
             }
             port += 2

@@ -71,13 +71,13 @@ extension ConnectionTracker {
         guard exchange(&message, via) else { return false }
         let end = via.range.end + message.count - before
         // Where the answer is to go (RFC 2543), where the request came from (RFC 3261, RFC 3581).
-        if own.source != opposite.destination, let range = addressParameter(message.text, "maddr=", end, isBracketed: true, own.source),
+        if own.source != opposite.destination, let range = addressParameter(message.text, "maddr=", end, .required, own.source),
            !replaceSIP(&message, range, ConnectionTracker.sipText(opposite.destination, isBracketed: true)) { return false }
-        if own.destination != opposite.source, let range = addressParameter(message.text, "received=", end, isBracketed: false, own.destination),
+        if own.destination != opposite.source, let range = addressParameter(message.text, "received=", end, .allowed, own.destination),
            !replaceSIP(&message, range, ConnectionTracker.sipText(opposite.source, isBracketed: false)) { return false }
         if own.destinationPort != opposite.sourcePort, let (start, _) = message.text.parameter("rport=", from: end), start < message.text.count, message.text.isDigit(start) {
             let (port, behind) = message.text.number(at: start)
-            if port == UInt64(own.destinationPort) {
+            if port >= 1024, port == UInt32(own.destinationPort) {
                 var text = PayloadText()
                 text.append(decimal: UInt32(opposite.sourcePort))
                 guard replaceSIP(&message, SIPRange(start: start, count: behind - start), text) else { return false }
@@ -86,8 +86,8 @@ extension ConnectionTracker {
         return true
     }
 
-    private func addressParameter(_ text: SIPText, _ name: StaticString, _ offset: Int, isBracketed: Bool, _ wanted: IPAddress) -> SIPRange? {
-        guard let (start, limit) = text.parameter(name, from: offset), let (end, address) = text.address(at: start, before: limit, isBracketed: isBracketed),
+    private func addressParameter(_ text: SIPText, _ name: StaticString, _ offset: Int, _ brackets: SIPText.Brackets, _ wanted: IPAddress) -> SIPRange? {
+        guard let (start, limit) = text.parameter(name, from: offset), let (end, address) = text.address(at: start, before: limit, brackets),
               address == wanted else { return nil }
         return SIPRange(start: start, count: end - start)
     }

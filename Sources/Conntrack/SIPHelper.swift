@@ -60,7 +60,7 @@ extension ConnectionTracker {
         return isGood
     }
 
-    private func prolong(_ index: UInt32, seconds: UInt32, now: Timestamp) {
+    func prolong(_ index: UInt32, seconds: UInt32, now: Timestamp) {
         let connection = pool + Int(index)
         guard !connection.pointee.status.contains(.fixedTimeout) else { return }
         let lifetime = UInt64(seconds) &* 1_000_000_000
@@ -76,16 +76,17 @@ extension ConnectionTracker {
         while rest > 0 {
             message.count = rest
             guard case .found(let length) = message.text.header(.contentLength) else { break }
-            let (body, end) = message.text.number(at: length.start)
-            guard end + 4 <= rest, message.text.byte(end) == 13, message.text.byte(end + 1) == 10, message.text.byte(end + 2) == 13, message.text.byte(end + 3) == 10 else { break }
-            let whole = UInt64(end + 4) + body
-            guard whole <= UInt64(rest) else { break }
-            message.count = Int(whole)
+            let (body, behind) = message.text.number(at: length.start)
+            guard behind != length.start, body <= rest, let end = message.text.bodyStart(from: behind) else { break }
+            let whole = end + Int(body)
+            // The rest of the message comes in another segment. What was changed before it stays unknown to the stream, as in Linux.
+            guard whole <= rest else { return true }
+            message.count = whole
             message.growth = 0
             isGood = readSIPMessage(&message, now: now)
             guard isGood else { break }
             growth += message.growth
-            rest -= Int(whole)
+            rest -= whole
             message.start += message.count
         }
         if isGood, pool[Int(message.tracking.connection)].isTranslated { noteShift(message.tracking, by: Int32(growth), at: sequence) }
@@ -96,13 +97,20 @@ extension ConnectionTracker {
         let isRequest = !message.text.matches("SIP/2.0 ", at: 0)
         guard isRequest ? readSIPRequest(&message, now: now) : readSIPResponse(&message, now: now) else { return false }
         guard pool[Int(message.tracking.connection)].isTranslated else { return true }
-        return translateSIP(&message, isRequest: isRequest)
+        // What names the version alone counts as an answer here.
+        return translateSIP(&message, isRequest: !message.text.matches("SIP/2.0", at: 0))
     }
 
     private func sequence(_ text: SIPText) -> (number: UInt32, end: Int)? {
         guard case .found(let range) = text.header(.sequence) else { return nil }
-        let number = UInt32(truncatingIfNeeded: text.number(at: range.start).value)
-        return number == 0 ? nil : (number, range.end)
+        let (number, end) = text.number(at: range.start)
+        return end == range.start ? nil : (number, range.end)
+    }
+
+    /// Whether a request has this method, and a word behind it.
+    private func hasMethod(_ text: SIPText, _ method: StaticString) -> Bool {
+        let length = method.utf8CodeUnitCount
+        return text.count >= length + 2 && text.matches(method, at: 0) && text.byte(length) == 32 && text.isLetter(length + 1)
     }
 
     private mutating func readSIPRequest(_ message: inout SIPMessage, now: Timestamp) -> Bool {
@@ -112,8 +120,8 @@ extension ConnectionTracker {
         let own = connection.pointee.tuple(message.tracking.direction)
         if case .found(let via) = message.text.address(.viaUDP), via.port != own.sourcePort, via.address == own.source { state.pointee.sip.forcedPort = via.port }
         let text = message.text
-        let isInvite = text.matches("INVITE", at: 0), isRegister = text.matches("REGISTER", at: 0), isBye = text.matches("BYE", at: 0)
-        guard isInvite || isRegister || isBye || text.matches("UPDATE", at: 0) || text.matches("ACK", at: 0) || text.matches("PRACK", at: 0) else { return true }
+        let isInvite = hasMethod(text, "INVITE"), isRegister = hasMethod(text, "REGISTER"), isBye = hasMethod(text, "BYE")
+        guard isInvite || isRegister || isBye || hasMethod(text, "UPDATE") || hasMethod(text, "ACK") || hasMethod(text, "PRACK") else { return true }
         guard let (number, _) = sequence(text) else { return false }
         if isRegister { return readRegistration(&message, number, now: now) }
         if isInvite || isBye { removeSIP(message, media: true) }
@@ -151,7 +159,7 @@ extension ConnectionTracker {
         // An expected connection cannot register again.
         if connection.pointee.status.contains(.expected) { return true }
         let text = message.text
-        var seconds: UInt64 = 0
+        var seconds: UInt32 = 0
         if case .found(let range) = text.header(.expires) { seconds = text.number(at: range.start).value }
         let contact: SIPAddress
         switch text.address(.contact) {
@@ -161,7 +169,11 @@ extension ConnectionTracker {
         }
         let own = connection.pointee.tuple(message.tracking.direction), opposite = connection.pointee.tuple(message.tracking.direction.opposite)
         guard contact.address == own.source, usesSameTransport(text, contact.range.end, own.transportProtocol) else { return true }
-        if let (start, _) = text.parameter("expires=", from: contact.range.end), text.isDigit(start) { seconds = text.number(at: start).value }
+        if let (start, _) = text.parameter("expires=", from: contact.range.end) {
+            let (value, end) = text.number(at: start)
+            guard end != start else { return false }
+            seconds = value
+        }
         if seconds != 0 {
             var expectation = Expectation()
             expectation.tuple.family = own.family
@@ -188,12 +200,12 @@ extension ConnectionTracker {
     }
 
     /// The registrar's answer: the expected call lives as long as the registration, or not at all.
-    private mutating func readRegistered(_ message: SIPMessage, _ code: UInt64, now: Timestamp) -> Bool {
+    private mutating func readRegistered(_ message: SIPMessage, _ code: UInt32, now: Timestamp) -> Bool {
         let text = message.text
         let own = pool[Int(message.tracking.connection)].tuple(message.tracking.direction)
         var offset = 0
         var isInList = false
-        var seconds: UInt64 = 0
+        var seconds: UInt32 = 0
         if case .found(let range) = text.header(.expires) { seconds = text.number(at: range.start).value }
         while (200 ... 299).contains(code) {
             let contact: SIPAddress
@@ -206,14 +218,18 @@ extension ConnectionTracker {
             }
             guard contact.address == own.destination, usesSameTransport(text, contact.range.end, own.transportProtocol) else { continue }
             var lifetime = seconds
-            if let (start, _) = text.parameter("expires=", from: contact.range.end), text.isDigit(start) { lifetime = text.number(at: start).value }
+            if let (start, _) = text.parameter("expires=", from: contact.range.end) {
+                let (value, end) = text.number(at: start)
+                guard end != start else { return false }
+                lifetime = value
+            }
             if lifetime == 0 { break }
             let isFound = expectations.update(of: message.tracking.connection) {
                 $0.purpose == SIPPurpose.signalling && $0.tuple.destination == contact.address && $0.tuple.destinationPort == contact.port
                     && $0.tuple.transportProtocol == own.transportProtocol
             } _: {
                 $0.isInactive = false
-                $0.deadline = now &+ min(lifetime, 1 << 32) &* 1_000_000_000
+                $0.deadline = now &+ UInt64(lifetime) &* 1_000_000_000
             }
             if isFound { return true }
         }
@@ -238,7 +254,7 @@ extension ConnectionTracker {
                 guard expectation.tuple.destination != expectation.savedAddress || expectation.tuple.destinationPort != expectation.savedPort else { return true }
                 let text = ConnectionTracker.sipText(expectation.tuple.destination, expectation.tuple.destinationPort)
                 return replaceSIP(&message, range, text)
-            case .full: return false
+            case .full, .known: return false
             case .clash:
                 guard expectation.tuple.destinationPort < 65535 else { return false }
                 expectation.tuple.destinationPort += 1

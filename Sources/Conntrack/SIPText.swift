@@ -8,7 +8,8 @@ import Wire
 
 /// A header or line to be found: its names, what its value begins with, and what of it counts.
 struct SIPField {
-    enum Value { case digits, address, addressBehindUser, media }
+    /// `plainAddress`: without brackets and port, as session descriptions have them.
+    enum Value { case digits, address, addressBehindUser, plainAddress, media }
     let name: StaticString
     var compact: UInt8 = 0
     var search: StaticString = ""
@@ -24,8 +25,8 @@ struct SIPField {
     static var contentLength: SIPField { SIPField(name: "Content-Length", compact: UInt8(ascii: "l"), value: .digits) }
     static var version: SIPField { SIPField(name: "v=", value: .digits) }
     static var media: SIPField { SIPField(name: "m=", value: .media) }
-    static func owner(_ family: AddressFamily) -> SIPField { SIPField(name: "o=", search: family == .ipv4 ? "IN IP4 " : "IN IP6 ", value: .address) }
-    static func connection(_ family: AddressFamily) -> SIPField { SIPField(name: "c=", search: family == .ipv4 ? "IN IP4 " : "IN IP6 ", value: .address) }
+    static func owner(_ family: AddressFamily) -> SIPField { SIPField(name: "o=", search: family == .ipv4 ? "IN IP4 " : "IN IP6 ", value: .plainAddress) }
+    static func connection(_ family: AddressFamily) -> SIPField { SIPField(name: "c=", search: family == .ipv4 ? "IN IP4 " : "IN IP6 ", value: .plainAddress) }
 }
 
 /// A part of the message, by offset.
@@ -61,7 +62,11 @@ struct SIPText {
 
     func byte(_ offset: Int) -> UInt8 { packet.load8(start + offset) }
     func isDigit(_ offset: Int) -> Bool { byte(offset) >= 48 && byte(offset) <= 57 }
-    private func isLetter(_ offset: Int) -> Bool { byte(offset) | 32 >= 97 && byte(offset) | 32 <= 122 }
+    /// A letter of Latin-1, as Linux's character classes have it.
+    func isLetter(_ offset: Int) -> Bool {
+        let value = byte(offset)
+        return (value | 32 >= 97 && value | 32 <= 122) || (value >= 0xC0 && value != 0xD7 && value != 0xF7)
+    }
     private func isLineEnd(_ offset: Int) -> Bool { byte(offset) == 13 || byte(offset) == 10 }
 
     /// Whether `word` stands at `offset`, in upper or lower case.
@@ -72,6 +77,13 @@ struct SIPText {
             if a == b { continue }
             guard a ^ b == 32, a | 32 >= 97, a | 32 <= 122 else { return false }
         }
+        return true
+    }
+
+    /// Whether `word` stands at `offset` exactly.
+    func equals(_ word: StaticString, at offset: Int, before limit: Int) -> Bool {
+        guard offset >= 0, offset + word.utf8CodeUnitCount <= limit else { return false }
+        for index in 0 ..< word.utf8CodeUnitCount where byte(offset + index) != word.utf8Start[index] { return false }
         return true
     }
 
@@ -87,25 +99,41 @@ struct SIPText {
         return end - offset
     }
 
-    /// The number at `offset`, saturated; `end` is behind it.
-    func number(at offset: Int) -> (value: UInt64, end: Int) {
+    /// The number at `offset` and the end of its digits; 0 without any, at `offset`, if it is none, or has more than eleven digits or 32 bits.
+    func number(at offset: Int) -> (value: UInt32, end: Int) {
         var value: UInt64 = 0
         var end = offset
         while end < count, isDigit(end) {
-            value = min(value &* 10 &+ UInt64(byte(end) - 48), 1 << 40)
+            value = value &* 10 &+ UInt64(byte(end) - 48)
+            guard end - offset < 11, value <= UInt64(UInt32.max) else { return (0, offset) }
             end += 1
         }
-        return (value, end)
+        return (UInt32(value), end)
+    }
+
+    /// Behind the empty line that ends the headers, at or behind `offset`.
+    func bodyStart(from offset: Int) -> Int? {
+        var place = offset
+        while place + 4 <= count {
+            if equals("\r\n\r\n", at: place, before: count) { return place + 4 }
+            place += 1
+        }
+        return nil
     }
 
     // MARK: - Addresses
 
-    /// An address of the connection's family; IPv6 in brackets if `isBracketed`.
-    func address(at offset: Int, before limit: Int, isBracketed: Bool = true) -> (end: Int, address: IPAddress)? {
+    enum Brackets { case required, allowed, refused }
+
+    /// An address of the connection's family, IPv6 in brackets or not.
+    func address(at offset: Int, before limit: Int, _ brackets: Brackets) -> (end: Int, address: IPAddress)? {
         if family == .ipv4 { return ipv4(at: offset, before: limit) }
-        guard isBracketed, offset < limit, byte(offset) == 91 else { return ipv6(at: offset, before: limit) }
-        guard let found = ipv6(at: offset + 1, before: limit), found.end < limit, byte(found.end) == 93 else { return nil }
-        return (found.end + 1, found.address)
+        if brackets == .refused { return ipv6(at: offset, before: limit) }
+        let opens = offset < limit && byte(offset) == 91
+        guard opens || brackets == .allowed, let found = ipv6(at: opens ? offset + 1 : offset, before: limit) else { return nil }
+        let closes = found.end < limit && byte(found.end) == 93
+        guard closes || brackets == .allowed else { return nil }
+        return (closes ? found.end + 1 : found.end, found.address)
     }
 
     private func ipv4(at offset: Int, before limit: Int) -> (end: Int, address: IPAddress)? {
@@ -174,11 +202,20 @@ struct SIPText {
         return lower >= 97 && lower <= 102 ? UInt64(lower - 87) : nil
     }
 
+    /// The port behind an address that ends at `offset`; 5060 if there is none. Nil if it is not one for SIP, or the message ends there.
+    private func port(at offset: Int) -> (end: Int, port: UInt16)? {
+        guard offset < count else { return nil }
+        guard byte(offset) == 58 else { return (offset, 5060) }
+        let length = digits(at: offset + 1)
+        let (value, end) = number(at: offset + 1)
+        guard length <= 5, value >= 1024, value <= 65535, end < count else { return nil }
+        return (end, UInt16(value))
+    }
+
     /// Length of an address with an optional port.
     private func addressLength(at offset: Int) -> Int {
-        guard let (end, _) = address(at: offset, before: count) else { return 0 }
-        guard end < count, byte(end) == 58 else { return end - offset }
-        return end + 1 + digits(at: end + 1) - offset
+        guard let (end, _) = address(at: offset, before: count, .required), let (behind, _) = port(at: end) else { return 0 }
+        return behind - offset
     }
 
     /// The address behind `user@`, if there is a user.
@@ -192,11 +229,8 @@ struct SIPText {
 
     /// Address and port at `range`; nil if there is none or the port is not one for SIP.
     func uri(_ range: SIPRange) -> SIPAddress? {
-        guard let (end, address) = address(at: range.start, before: count) else { return nil }
-        guard end < count, byte(end) == 58 else { return SIPAddress(range: range, end: end, address: address, port: 5060) }
-        let (port, behind) = number(at: end + 1)
-        guard port >= 1024, port <= 65535 else { return nil }
-        return SIPAddress(range: range, end: behind, address: address, port: UInt16(port))
+        guard let (end, address) = address(at: range.start, before: count, .required), let (behind, port) = port(at: end) else { return nil }
+        return SIPAddress(range: range, end: behind, address: address, port: port)
     }
 
     // MARK: - Headers
@@ -216,17 +250,8 @@ struct SIPText {
 
     private func skipBlanks(_ offset: Int) -> Int? {
         var place = offset
-        while place < count {
-            if byte(place) == 32 {
-                place += 1
-            } else if isLineEnd(place) {
-                guard let next = continuation(place, before: count) else { return nil }
-                place = next + 1
-            } else {
-                break
-            }
-        }
-        return place
+        while place < count, byte(place) == 32 || byte(place) == 9 { place += 1 }
+        return place < count && isLineEnd(place) ? continuation(place, before: count) : place
     }
 
     /// Where `word` stands within the header value that goes on at `offset`.
@@ -271,12 +296,14 @@ struct SIPText {
         return .none
     }
 
-    /// The beginning of the next line, behind `place`; `place` ends there.
+    /// The beginning of the next line, behind `place`; `place` ends behind its first byte, so that an empty line with a line feed alone hides the next one
+    /// as it does from Linux.
     private func nextLine(_ place: inout Int) -> Int? {
         while place < count, !isLineEnd(place) { place += 1 }
         guard place + 1 < count else { return nil }
-        place += byte(place) == 13 && byte(place + 1) == 10 ? 2 : 1
-        return place < count ? place : nil
+        let line = place + (byte(place) == 13 && byte(place + 1) == 10 ? 2 : 1)
+        place = line + 1
+        return line < count ? line : nil
     }
 
     private func value(_ field: SIPField, at offset: Int) -> SIPRange? {
@@ -284,6 +311,7 @@ struct SIPText {
         switch field.value {
         case .digits: length = digits(at: offset)
         case .address: length = addressLength(at: offset)
+        case .plainAddress: length = address(at: offset, before: count, .refused).map { $0.end - offset } ?? 0
         case .addressBehindUser: return addressBehindUser(at: offset)
         case .media:
             length = letters(at: offset)
@@ -298,8 +326,10 @@ struct SIPText {
     /// one stood in, and then of the headers behind.
     func address(_ field: SIPField, from offset: inout Int, isInList: inout Bool) -> SIPFinding<SIPAddress> {
         var range: SIPRange?
-        if isInList, let comma = search(",", from: offset, before: count), let next = search(field.search, from: comma, before: count) {
+        while isInList, range == nil {
+            guard let comma = search(",", from: offset, before: count), let next = search(field.search, from: comma, before: count) else { break }
             range = value(field, at: next + field.search.utf8CodeUnitCount)
+            if range == nil { offset = next + field.search.utf8CodeUnitCount }
         }
         while range == nil {
             isInList = false
@@ -340,7 +370,7 @@ struct SIPText {
             var first = line + field.name.utf8CodeUnitCount
             if field.search.utf8CodeUnitCount > 0 {
                 let last = count - field.search.utf8CodeUnitCount
-                while first < last, !isLineEnd(first), !matches(field.search, at: first) { first += 1 }
+                while first < last, !isLineEnd(first), !equals(field.search, at: first, before: count) { first += 1 }
                 guard first < last, !isLineEnd(first) else { return .unreadable(line) }
                 first += field.search.utf8CodeUnitCount
             }

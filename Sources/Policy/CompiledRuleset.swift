@@ -21,7 +21,7 @@ public final class CompiledRuleset: @unchecked Sendable {
     public var refusal: String { diagnostics.filter { $0.severity == .error }.map(\.text).joined() }
     /// The flowtables that `PacketContext.flowtable` numbers, by table and name.
     public let flowtables: [(table: Int, name: String)]
-    /// The ct helper, timeout and expectation objects that `ConntrackView.requestedHelper` and so on number.
+    /// The ct helper, timeout and expectation objects that `ConntrackView.requestedHelper` and so on number in their lower 16 bits.
     public let conntrackObjects: [(table: Int, name: String, kind: ObjectKind)]
     let rules: [CompiledRule]
     let sets: [SetPlan]

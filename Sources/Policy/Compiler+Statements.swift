@@ -272,7 +272,7 @@ extension Compiler {
                 number = UInt32(limits.count)
                 limits.append(state(limit))
             case .ctHelper, .ctTimeout, .ctExpectation:
-                number = UInt32(conntrackObjects.count)
+                number = UInt32(conntrackObjects.count) | Compiler.scope(object.value)
                 conntrackObjects.append((self.table, object.name, object.value.kind))
                 // As in Linux, the object alone has the table's families tracked, whether or not a rule names it.
                 require(.conntrack)
@@ -281,6 +281,18 @@ extension Compiler {
             case .secmark, .tunnel: continue
             }
             objectNumbers[self.table][object.value.kind, default: [:]][object.name] = number
+        }
+    }
+
+    /// The connections that a `ct helper` or `ct timeout` object suits, above the 16 bits of its number: the transport protocol, and above that the
+    /// family's version, each 0 for any. A timeout counts whatever its `l3proto` says (nft_ct_timeout_obj_eval), an expectation whatever the connection's protocol.
+    private static func scope(_ value: ObjectValue) -> UInt32 {
+        switch value {
+        case .ctHelper(_, let transport, let network):
+            let family: UInt32 = network == .ip ? 4 : network == .ip6 ? 6 : 0
+            return UInt32(transport) << 16 | family << 24
+        case .ctTimeout(let transport, _, _): return UInt32(transport) << 16
+        default: return 0
         }
     }
 }

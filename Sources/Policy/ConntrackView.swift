@@ -40,9 +40,9 @@ public enum ConntrackState {
         public static var notrack: Changes { Changes(rawValue: 4) }
         /// `ct zone set`: `requestedZone` applies when conntrack runs.
         public static var zone: Changes { Changes(rawValue: 8) }
-        /// `ct helper set`: `requestedHelper`, an object number of the ruleset.
+        /// `ct helper set`: `requestedHelper`, the number of an object of the ruleset (`CompiledRuleset.conntrackObjects`).
         public static var helper: Changes { Changes(rawValue: 16) }
-        /// `ct timeout set`: `requestedTimeout`, an object number of the ruleset.
+        /// `ct timeout set`: `requestedTimeout`, likewise.
         public static var timeout: Changes { Changes(rawValue: 32) }
         public static var expectation: Changes { Changes(rawValue: 64) }
         public static var eventMask: Changes { Changes(rawValue: 128) }
@@ -87,8 +87,6 @@ public enum ConntrackState {
     public var changes: Changes = []
     public var requestedHelper: UInt32 = 0
     public var requestedTimeout: UInt32 = 0
-    /// What rules take the packet for then.
-    public var requestedTimeoutProtocol: UInt8 = 0
     public var requestedExpectation: UInt32 = 0
     public var eventMask: UInt32 = 0
     @inlinable public init() {}

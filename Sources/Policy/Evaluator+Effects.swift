@@ -103,14 +103,17 @@ extension Program {
     /// - Returns: true if the rule goes on; only the last ends it where the connection is not new (nft_ct_expect_obj_eval).
     func assign(_ change: ConntrackView.Changes, _ object: UInt32, _ rule: UInt32, _ context: inout PacketContext) -> Bool {
         guard context.conntrack.hasConnection else { return change != .expectation }
+        let transport = UInt8(truncatingIfNeeded: object >> 16), family = UInt8(truncatingIfNeeded: object >> 24)
         switch change {
         case .helper:
-            // Only a connection that is not confirmed yet can be given one.
-            guard context.conntrack.status & 8 == 0 else { return true }
+            guard transport == context.conntrack.transportProtocol, family == 0 || family == context.conntrack.family.rawValue else { return true }
+            // Only a connection that is not confirmed yet can be given one, and the first stays.
+            guard context.conntrack.status & 8 == 0, !context.conntrack.changes.contains(.helper) else { return true }
             context.conntrack.requestedHelper = object
         case .timeout:
+            // Of an IPv6 packet rules see the authentication header, not what is behind it (nft_ct_timeout_obj_eval).
+            guard transport == (context.layer.isValid ? context.layer.transportProtocol : 0) else { return true }
             context.conntrack.requestedTimeout = object
-            context.conntrack.requestedTimeoutProtocol = context.layer.isValid ? context.layer.transportProtocol : 0
         case .expectation:
             guard context.conntrack.status & 8 == 0 else { return false }
             context.conntrack.requestedExpectation = object

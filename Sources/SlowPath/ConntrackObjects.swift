@@ -29,7 +29,11 @@ struct ConntrackObjects: ~Copyable {
     init() { objects = .allocate(capacity: ConntrackObjects.capacity) }
     deinit { objects.deallocate() }
 
-    subscript(number: UInt32) -> ConntrackObject { Int(number) < count ? objects[Int(number)] : ConntrackObject() }
+    /// The object that `ConntrackView.requestedHelper` or another names in its lower 16 bits.
+    subscript(requested: UInt32) -> ConntrackObject {
+        let number = Int(requested & 0xFFFF)
+        return number < count ? objects[number] : ConntrackObject()
+    }
 
     mutating func load(_ ruleset: CompiledRuleset, into tracker: UnsafeMutablePointer<ConnectionTracker>) {
         count = 0
@@ -76,17 +80,11 @@ extension SlowPath {
         let family = transit.context.conntrack.family
         if changes.contains(.helper) {
             let object = conntrackObjects[transit.context.conntrack.requestedHelper]
-            if let helper = ConnectionHelper(rawValue: object.helper), object.family == nil || object.family == family {
-                tracker.pointee.assignHelper(connection, helper)
-            }
+            if let helper = ConnectionHelper(rawValue: object.helper) { tracker.pointee.assignHelper(connection, helper) }
         }
         if changes.contains(.timeout) {
             let object = conntrackObjects[transit.context.conntrack.requestedTimeout]
-            // Whatever its `l3proto` says; and of an IPv6 packet rules see the authentication header, not what is behind it
-            // (nft_ct_timeout_obj_eval).
-            if object.transportProtocol == transit.context.conntrack.requestedTimeoutProtocol {
-                tracker.pointee.assignPolicy(connection, object.policy)
-            }
+            tracker.pointee.assignPolicy(connection, object.policy)
         }
         if changes.contains(.expectation) {
             let object = conntrackObjects[transit.context.conntrack.requestedExpectation]

@@ -62,6 +62,7 @@ extension SlowPath {
     mutating func confirm(_ transit: inout Transit) -> Disposition? {
         guard transit.tracking.hasConnection else { return nil }
         if transit.tracking.isRelatedError {
+            tracker.pointee.helpError(transit.tracking, now: transit.now)
             // Of all errors only one about a reset of our own may bring the connection about: it has the direction of its first packet.
             guard transit.isOwn, !transit.tracking.isReply else { return nil }
             let reason = tracker.pointee.confirm(&transit.tracking, now: transit.now)

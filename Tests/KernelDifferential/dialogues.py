@@ -7,6 +7,8 @@ import struct
 
 import frames as f
 import helpers
+import pptp
+import sip
 import strays
 from frames import ACK, FIN, PSH, RST, SYN
 
@@ -20,7 +22,6 @@ SCRIPTS = {
     "icmp": ["data", "rdata", "data", "rdata", "data"],
     "udplite": ["data", "rdata", "data", "data", "rdata"],
     "gre": ["data", "rdata", "data", "rdata"],
-    "ftp": helpers.FTP, "tftp": helpers.TFTP,
     "sctp": ["syn", "synack", "echo", "cookie", "data", "rdata", "data", "sack", "fin", "rfin", "complete"],
 }
 # Other ways that TCP connections go, by turns.
@@ -46,7 +47,7 @@ class Dialogues:
         self.random = random
 
     def generate(self, often=False, helped=False):
-        """`often`: long, mostly what the cache may forward; `helped`: with FTP and TFTP."""
+        """`often`: long, mostly what the cache may forward; `helped`: with applications that have helpers."""
         r = self.random
         talks = []
         for number in range(r.randint(2, 5)):
@@ -64,10 +65,10 @@ class Dialogues:
                 continue
             talks.append(dict(mac=mac, v=version, client=address, server=server, proto=proto, sport=1000 + number if r.random() < 0.7 else 40000 + number, dport=r.choice([22, 53, 80, 80, 443, 8080, 2000])))
         if helped:
-            talks = [helpers.talk(r, talk) if number == 0 or r.random() < 0.4 else talk for number, talk in enumerate(talks)]
+            talks = [helpers.talk(r, talk, number) if number == 0 or r.random() < 0.4 else talk for number, talk in enumerate(talks)]
         queues = []
         for number, talk in enumerate(talks):
-            script = list(SCRIPTS[talk["proto"]])
+            script = helpers.script(r, talk) or list(SCRIPTS[talk["proto"]])
             if talk["proto"] == "tcp" and not often and r.random() < 0.4:
                 script = list(r.choice(TCP_SCRIPTS))
             if often:
@@ -113,8 +114,10 @@ class Speaker:
                 if helpers.DATA[do] and port != s["data_port"] and p.protocol == 6:
                     s["data_seen"] = (port, p)
                 continue
-            if s["proto"] == "ftp":
-                helpers.hear(s, do, p)
+            if s["proto"] in helpers.KINDS:
+                helpers.attend(s, do, p, 0 if s["mac"][0] == "A" else 1, port)
+                if do.endswith(("rtp", "rtcp", "gre", "gre0")) or do.startswith("sip o"):
+                    continue
             if do == "tdata" and p.protocol == 17:
                 s["peer"] = (p.source, p.sport)
                 continue
@@ -129,9 +132,9 @@ class Speaker:
         s, do, n = self.state[step["talk"]], step["do"], step["n"]
         self.doing = do
         v6 = s["v"] == 6
-        from_server = do in FROM_SERVER
+        from_server = do in FROM_SERVER or helpers.by_server(do)
         self.sent_by_client = not from_server
-        kinds = {"tcp": 6, "udp": 17, "icmp": 58 if v6 else 1, "sctp": 132, "udplite": 136, "gre": 47, "ftp": 6, "tftp": 17}
+        kinds = {"tcp": 6, "udp": 17, "icmp": 58 if v6 else 1, "sctp": 132, "udplite": 136, "gre": 47, **helpers.KINDS}
         protocol = kinds[s["proto"]]
         payload = bytes((n + i) & 0xFF for i in range((n >> 4) % 60 + 1))
         if do == "stray":
@@ -140,7 +143,17 @@ class Speaker:
             return helpers.data(s, do, n, payload)
         if do in ("rrq", "tdata", "tack"):
             return helpers.tftp(s, do, n, payload)
-        payload = helpers.words(s, do) or payload
+        if do.startswith("pptp ") and "gre" in do:
+            return pptp.tunnel(s, do, n)
+        way = sip.way(s, do, n) if do.startswith("sip ") else None
+        if way == ():
+            return []
+        said = [payload] if way and do.endswith("tp") else helpers.words(s, do, n)
+        if said == []:
+            return []
+        if way:
+            port, mac, source, destination, sport, dport = way
+            return [(port, f.frame(mac, "r%d" % port, f.packet(source, destination, 17, f.udp(sport, dport, part), ident=n & 0xFFFF | 1))) for part in said]
         if do == "long":
             payload = payload * 40
             payload = payload[:1380]
@@ -174,6 +187,13 @@ class Speaker:
             return self.error(s, do, n, v6)
         if do == "again":
             return [s["last"]] if s["last"] else []
+        if said:
+            parts = []
+            for part in said:
+                body = self.transport(s, do, n, protocol, from_server, sport, dport, part)
+                parts.append((port, f.frame(mac, router, f.packet(source, destination, protocol, body, **ip))))
+            s["last"] = parts[-1]
+            return parts[::-1] if n & 512 else parts
         body = self.transport(s, do, n, protocol, from_server, sport, dport, payload)
         if do == "zerosum" and protocol == 17 and not v6:
             ip["keep"] = True
@@ -210,7 +230,16 @@ class Speaker:
                 ident = struct.unpack("!H", s["seen"][1].body[4:6])[0]
             return f.icmp(answer if from_server else ask, 0, ident << 16 | n & 0xF, payload)
         mine, theirs = ("sseq", "cseq") if from_server else ("cseq", "sseq")
-        seq, ack = s[mine], s[theirs]
+        seq, ack = s[mine], s.get(("next", "s" if from_server else "c"), s[theirs])
+        if do in ("hsack", "rhsack"):
+            left = ack + 10 * (n & 3)
+            return f.tcp(sport, dport, ACK, seq, ack - (n >> 2 & 15), options=b"\1\1\5\x0a" + struct.pack("!II", left & 0xFFFFFFFF, left + 20 & 0xFFFFFFFF))
+        if do == "cmdover":
+            # The last command again, with this one behind it.
+            seq, payload = seq - len(s.get("said", b"")), s.get("said", b"") + payload
+            s[mine] = seq
+        if do.startswith("cmd"):
+            s["said"] = payload
         mss = b"\x02\x04" + struct.pack("!H", 1460) + (b"\x01\x03\x03\x02" if n & 16 else b"") + (b"\x04\x02" if n & 32 else b"")
         odd = self.odd_tcp(s, do, n, sport, dport, seq, ack, payload, mss)
         if odd:

@@ -34,8 +34,11 @@ class Case:
         r = random.Random(seed)
         self.seed = seed
         self.tables = Rulesets(r, cached=r.choice([0, 1, 1, 2, 2, 2, 2, 2]) if often else 0).generate()
-        helped = not often and r.random() < 0.2
+        helped = not often and r.random() < 0.25
         if helped:
+            if r.random() < 0.6:
+                # Few other rules, so that what helpers do is seen.
+                self.tables = self.tables[:r.choice([0, 0, 1])] + [helpers.translation(Rulesets(r))]
             self.tables.insert(r.randint(0, len(self.tables)), helpers.table(Rulesets(r)))
         self.talks, self.steps = Dialogues(r).generate(often, helped)
         if often:
