@@ -96,7 +96,7 @@ extension ConnectionTracker {
         guard length >= 12 else { return .invalid(.badHeader) }
         let offset = Int(parsed.transportOffset)
         let end = offset + length
-        if verifies, !Checksum.verifySCTP(UnsafeRawPointer(packet.start + offset), length: length) { return .invalid(.badChecksum) }
+        if verifies, !parsed.flags.contains(.hasVerifiedChecksum), !Checksum.verifySCTP(UnsafeRawPointer(packet.start + offset), length: length) { return .invalid(.badChecksum) }
         guard let kinds = chunkKinds(packet, offset: offset, end: end) else { return .invalid(.sctpBadChunk) }
         func has(_ type: UInt8) -> Bool { kinds & (1 << UInt32(type)) != 0 }
 

@@ -55,6 +55,8 @@ extension Program {
         }
         if pc.pointee.value & 0x2_0000 != 0, context.layer.transportProtocol == IPProtocol.sctp, context.layer.fragmentOffset == 0, context.layer.offset &+ 12 <= context.layer.end {
             Checksum.fillSCTP(packet.start + context.layer.offset, length: context.layer.end &- context.layer.offset)
+            // Nobody asks again (CHECKSUM_UNNECESSARY), though on a device link padding was summed up, too.
+            context.parsed.flags.formUnion([.hasVerifiedChecksum, .needsNoChecksum])
         }
         refresh(&context)
         if pc.pointee.b == PayloadBase.network.rawValue, context.parsed.family == .ipv6, context.parsed.flags.intersection([.hasVerifiedChecksum, .needsNoChecksum]) == .hasVerifiedChecksum,

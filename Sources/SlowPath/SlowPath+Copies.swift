@@ -38,9 +38,9 @@ extension SlowPath {
         let defect = PacketParser.parse(room, into: &copy.context.parsed)
         guard defect == .none else { return .dropped(defect) }
         guard copy.parsed.timeToLive > 1 else { return .dropped(.timeToLiveExceeded) }
-        guard copyDepth <= SlowPath.copyLimit, router.interfaces[request.device].exists else { return .dropped(.portDown) }
-        copyDepth += 1
-        defer { copyDepth -= 1 }
+        guard linkCopyDepth <= SlowPath.copyLimit, router.interfaces[request.device].exists else { return .dropped(.portDown) }
+        linkCopyDepth += 1
+        defer { linkCopyDepth -= 1 }
         decrementTimeToLive(&copy)
         copy.egress = request.device
         copy.nextHop = request.address
@@ -72,9 +72,9 @@ extension SlowPath {
     }
 
     private mutating func leave(_ packet: PacketBuffer, by device: PortIndex, mark: UInt32, priority: UInt32, _ cause: borrowing Transit) {
-        guard router.interfaces[device].exists, copyDepth <= SlowPath.copyLimit else { return statistics.count(.portDown) }
-        copyDepth += 1
-        defer { copyDepth -= 1 }
+        guard router.interfaces[device].exists, linkCopyDepth <= SlowPath.copyLimit else { return statistics.count(.portDown) }
+        linkCopyDepth += 1
+        defer { linkCopyDepth -= 1 }
         var copy = Transit(packet: packet, ingress: cause.ingress, now: cause.context.now, isInPlace: false)
         prepare(&copy.context, records: false)
         (copy.context.mark, copy.context.priority) = (mark, priority)

@@ -39,7 +39,9 @@ extension SlowPath {
         if transit.context.mangled { transit.packet.store16(type, at: place) }
         // A tagged frame is read again without its tags, for the VLAN's own chains.
         if transit.parsed.vlanCount == 0, defect != .none || transit.context.mangled {
+            let verified = transit.parsed.flags.intersection([.hasVerifiedChecksum, .needsNoChecksum])
             defect = PacketParser.parse(transit.packet, into: &transit.context.parsed)
+            transit.context.parsed.flags.formUnion(verified)
         }
         transit.context.mangled = false
         return nil

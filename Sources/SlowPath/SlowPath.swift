@@ -94,8 +94,9 @@ public struct SlowPath: ~Copyable {
     /// What comes back over `lo`, if `hasReturning`.
     let returning: UnsafeMutablePointer<Transit>
     var hasReturning = false
-    /// Depth of copies that cause copies.
+    /// Depth of copies that cause copies: of packets, and of frames on a link.
     var copyDepth = 0
+    var linkCopyDepth = 0
 
     public init(settings: SlowPathSettings, tracker: consuming ConnectionTracker, flows: consuming FlowCache,
                 ruleset: CompiledRuleset, router: consuming Router, reassembler: consuming Reassembler) {

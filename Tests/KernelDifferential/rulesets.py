@@ -142,8 +142,8 @@ class Rulesets:
         # And flags with the window beside them (docs/nft.md).
         if re.search(r"tcp flags (syn|ack|fin,rst) tcp (window|doff)|tcp (window|doff) \d+ tcp flags (syn|ack|fin,rst)", text):
             return False
-        # nft 1.0.6 makes one comparison of `icmpv6 code` and another `th` field.
-        if "icmp" in text and ("th dport" in text or "@th" in text):
+        # nft 1.0.6 makes one comparison of `icmpv6 code` and another `th` field, and of code and type past what stands between them.
+        if "icmp" in text and ("th dport" in text or "@th" in text or re.search(r"icmp(v6)? code", text) and re.search(r"icmp(v6)? type", text)):
             return False
         # And one of UDP-Lite's fields and a `th` field, past a counter between the two.
         if "udplite" in text and re.search(r"(?<!\w)th [sd]port", text):
