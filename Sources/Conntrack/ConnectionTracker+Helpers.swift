@@ -180,7 +180,8 @@ extension ConnectionTracker {
             connection.pointee.cone = Connection.none
         }
         if connection.pointee.hasExpectations { expectations.removeAll(of: index, hash) }
-        if connection.pointee.helper == ConnectionHelper.pptp.rawValue { endCalls(index) }
+        // One that never came to be ends no calls (nf_ct_delete_from_lists).
+        if connection.pointee.helper == ConnectionHelper.pptp.rawValue, connection.pointee.isConfirmed { endCalls(index) }
     }
 
     /// When the record itself is given back: a connection that a reset has ended may still have that packet to translate.

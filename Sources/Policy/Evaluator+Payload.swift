@@ -15,7 +15,7 @@ extension Program {
         switch base {
         case .network: return context.layer.network
         case .transport: return context.layer.transportStart(position, length)
-        case .link: return context.input == PacketContext.noInterface && context.hook != .egress ? -1 : 0
+        case .link: return context.input == PacketContext.noInterface && context.hook != .egress && !context.keepsLinkHeader ? -1 : 0
         case .inner: return innerStart(context)
         }
     }

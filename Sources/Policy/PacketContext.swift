@@ -28,6 +28,8 @@ public struct PacketContext {
     /// The transport checksum is summed up when the packet leaves (CHECKSUM_PARTIAL), so that whatever rules write into the transport
     /// header comes out right: the IPv4 resets that `reject` sends, the IPv6 ones of ports where nobody listens, what synproxy sends.
     public var hasPartialChecksum = false
+    /// A copy of what came in by some port: the original's link header stands before it (Linux reads it, but has not copied it).
+    public var keepsLinkHeader = false
     /// MTU of the packet's route in bytes; 0 while it has none (`rt` then breaks the rule).
     public var routeMTU: UInt32 = 0
     public var nextHop = IPAddress(ipv4: 0)

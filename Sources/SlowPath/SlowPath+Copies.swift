@@ -91,6 +91,8 @@ extension SlowPath {
         var copy = Transit(packet: packet, ingress: Transit.noPort, now: cause.context.now, isInPlace: false)
         prepare(&copy.context, records: false)
         (copy.context.mark, copy.context.priority) = (request.mark, request.priority)
+        copy.context.packetType = cause.context.packetType
+        copy.context.keepsLinkHeader = cause.context.input != PacketContext.noInterface
         if cause.context.parsed.family == .ipv4 {
             // Summed up before it is looked at: an option that was filled in has left the sum stale.
             let network = Int(cause.context.parsed.networkOffset)

@@ -37,11 +37,8 @@ extension SlowPath {
 
     private mutating func receiveReturned(_ own: inout Transit) -> Disposition {
         if hasLinkHooks, let ended = runLinkHook(.ingress, &own) { return ended }
-        let destination = own.parsed.destinationAddress
         if let ended = runHook(.prerouting, &own) { return ended }
-        guard own.tracking.hasConnection, own.parsed.destinationAddress != destination else { return input(&own) }
-        // NAT sends it on: the route that it had is none any more (nf_nat_ipv6_in).
-        own.isLooped = false
+        if own.isLooped { return input(&own) }
         own.isOnLink = false
         return route(&own)
     }

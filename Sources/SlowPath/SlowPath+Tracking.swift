@@ -150,9 +150,13 @@ extension SlowPath {
         // An error follows its connection whichever way it leaves.
         if hook == .postrouting, !transit.tracking.isRelatedError, tracker.pointee.masqueradeMoved(transit.tracking, to: UInt32(transit.egress) + 1) { return .dropped(.natClash) }
         if tracker.pointee.needsNATBinding(transit.tracking, manipulation), let ended = bind(hook, manipulation, &transit) { return ended }
+        let destination = transit.parsed.destinationAddress
         switch tracker.pointee.translate(transit.packet, &transit.context.parsed, transit.tracking, manipulation) {
         case .untouched: break
-        case .rewritten: walk.pointee.writesChecksumLast = false
+        case .rewritten:
+            walk.pointee.writesChecksumLast = false
+            // What comes back over lo has its route until NAT sends it elsewhere (nf_nat_ipv6_in).
+            if transit.isReturned, hook == .prerouting, transit.parsed.destinationAddress != destination { transit.isLooped = false }
         case .refused: return .dropped(.natExhausted)
         }
         refreshBinding(&transit)
