@@ -92,7 +92,7 @@ final class Compiler {
     /// Whether the rule in hand may keep a packet out.
     private var closes = true
     var services: UInt32 = 0
-    var baseChains: [(family: Family, chain: BaseChain, hook: Hook)] = []
+    var baseChains: [(family: Family, chain: BaseChain, hook: Hook, registration: UInt64)] = []
 
     /// Chain number by table and name, set number by table and name, object number by table, kind and name.
     var chainNumbers: [[String: Int]] = []
@@ -160,7 +160,7 @@ final class Compiler {
     private func compileChain(_ chain: Chain, in table: Table) {
         let number = chainNumbers[self.table][chain.name] ?? 0
         chainOffsets[number] = UInt32(instructions.count)
-        if let base = chain.base, !table.isDormant { addBaseChain(base, number, table.family) }
+        if let base = chain.base, !table.isDormant { addBaseChain(base, number, table.family, chain.registration) }
         let isLong = classifies && chain.rules.count >= Compiler.classifiedLength
         var ranges: [Range<Int>] = []
         for (position, rule) in chain.rules.enumerated() {
@@ -197,7 +197,7 @@ final class Compiler {
         emit(Instruction(.classify))
     }
 
-    private func addBaseChain(_ base: Ruleset.BaseChain, _ number: Int, _ family: Family) {
+    private func addBaseChain(_ base: Ruleset.BaseChain, _ number: Int, _ family: Family, _ registration: UInt64) {
         var compiled = BaseChain()
         compiled.priority = base.priority
         compiled.type = switch base.type {
@@ -220,13 +220,13 @@ final class Compiler {
         compiled.hook = hook
         compiled.isInet = family == .inet
         if base.type == .nat { require(.nat) }
-        guard hook == .ingress || hook == .egress else { return baseChains.append((family, compiled, hook)) }
+        guard hook == .ingress || hook == .egress else { return baseChains.append((family, compiled, hook, registration)) }
         for device in base.devices {
             let places = interfaces.indices.filter { Compiler.matches(interfaces[$0].name, device) }
             if places.isEmpty { diagnostics.append(Diagnostic(severity: .warning, message: "chain \(chains[number].name): no interface \(device)", location: .none)) }
             for place in places {
                 compiled.device = UInt16(place)
-                baseChains.append((family, compiled, hook))
+                baseChains.append((family, compiled, hook, registration))
             }
         }
     }
@@ -306,11 +306,13 @@ final class Compiler {
     func directory() -> (chains: [BaseChain], entries: [(start: UInt32, count: UInt32)]) {
         var result: [BaseChain] = []
         var entries = [(start: UInt32, count: UInt32)](repeating: (0, 0), count: Program.directorySize)
+        // Those that were hung up together stay in their order.
+        let registered = baseChains.enumerated().sorted { ($0.element.registration, $0.offset) < ($1.element.registration, $1.offset) }.map(\.element)
         for hook in Hook.allCases {
             for family in PacketFamily.allCases {
                 let isDeviceHook = hook == .ingress || hook == .egress
                 var list: [BaseChain] = []
-                for entry in baseChains where entry.hook == hook {
+                for entry in registered where entry.hook == hook {
                     let belongs = switch (entry.family, family) {
                     case (.ip, .ipv4), (.ip6, .ipv6), (.arp, .arp), (.bridge, .bridge), (.netdev, .netdev): true
                     case (.inet, .ipv4), (.inet, .ipv6): !isDeviceHook

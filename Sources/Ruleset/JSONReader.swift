@@ -118,7 +118,6 @@ struct JSONReader {
             var table = TableNode(family: try family(value), name: value["name"]?.text ?? "", location: place)
             table.comment = value["comment"]?.text
             table.flags = strings(value["flags"])
-            table.isBlock = !table.flags.isEmpty
             if table.name.isEmpty { throw fail("Parsing table object: name is missing") }
             return made(.table(table))
         case "chain":

@@ -8,7 +8,6 @@ extension Parser {
         var node = TableNode(family: target.family, name: target.table, location: target.tableLocation)
         if accept(.openBrace) {
             let box = Box(node)
-            box.value.isBlock = true
             tableBody(box, untilEnd: false)
             node = box.value
         }

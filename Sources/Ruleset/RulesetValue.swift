@@ -51,6 +51,9 @@ public struct Chain: Sendable {
     public var isHardwareOffload = false
     /// Made for `jump { ... }`: listed inside its rule.
     public var isAnonymous = false
+    /// Of a base chain: the higher, the later it was hung on its hook, by its creation or its table's awakening. Of equal priorities the
+    /// last one runs first (nf_hook_entries_grow).
+    public var registration: UInt64 = 0
     public var location: SourceRange = .none
     public init(name: String, handle: UInt64, base: BaseChain?, rules: [Rule] = [], comment: String? = nil) {
         self.name = name
@@ -226,6 +229,7 @@ public struct Table: Sendable {
 public struct RulesetValue: Sendable {
     public var tables: [Table] = []
     var nextHandle: UInt64 = 1
+    var nextRegistration: UInt64 = 1
     public init() {}
     public func table(_ family: Family, _ name: String) -> Table? { tables.first { $0.family == family && $0.name == name } }
 }

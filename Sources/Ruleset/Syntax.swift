@@ -183,7 +183,6 @@ struct TableNode {
     var sets: [SetNode] = []
     var objects: [ObjectNode] = []
     var flowtables: [FlowtableNode] = []
-    var isBlock = false
 }
 
 enum CommandOperation: String { case add, create, insert, replace, delete, destroy, flush, reset, list, get, rename, describe, monitor, export }

@@ -73,8 +73,14 @@ extension Transaction {
         var chain = Chain(name: node.name, handle: nextHandle(table), base: base, comment: node.comment)
         chain.isHardwareOffload = node.offload
         chain.location = node.location
+        if base != nil { chain.registration = nextRegistration() }
         appendChain(chain, table)
         note(.add, table, .chain(chain))
+    }
+
+    func nextRegistration() -> UInt64 {
+        defer { value.nextRegistration += 1 }
+        return value.nextRegistration
     }
 
     private func checkHook(_ family: Family, _ type: ChainType, _ hook: ChainHook, _ node: ChainNode) throws {

@@ -44,6 +44,8 @@ extension Transaction {
             return
         }
         if kind.hasPrefix("rule") {
+            // No rule has it: nft leaves it out, and the kernel takes them all.
+            if target.handle == 0 { return try flush("chain", Target(family: target.family, table: target.table, tableLocation: target.tableLocation, name: target.name, nameLocation: target.nameLocation), command) }
             let (table, chain) = try self.chain(target.handle == nil ? target : Target(family: target.family, table: target.table, tableLocation: target.tableLocation, name: target.name, nameLocation: target.nameLocation))
             let index: Int?
             if kind.hasPrefix("rule index "), let number = Int(kind.dropFirst(11)) {

@@ -214,8 +214,16 @@ final class Transaction {
             index = value.tables.count - 1
         }
         guard let table = index else { return }
-        if node.isBlock, !node.flags.isEmpty || operation == .create || value.tables[table].isDormant {
+        // A table that is named again without `dormant` wakes up (nf_tables_updtable).
+        if !node.flags.isEmpty || operation == .create || value.tables[table].isDormant {
+            let wakes = value.tables[table].isDormant
             value.tables[table].isDormant = node.flags.contains("dormant")
+            if wakes, !value.tables[table].isDormant {
+                for chain in value.tables[table].chains.indices where value.tables[table].chains[chain].base != nil {
+                    let registration = nextRegistration()
+                    value.tables[table].chains[chain].registration = registration
+                }
+            }
             if node.flags.contains("owner") { value.tables[table].isOwned = true }
             if node.flags.contains("persist") { value.tables[table].isPersistent = true }
         }
@@ -297,6 +305,8 @@ final class Transaction {
         var at: Int?
         switch position {
         case .none: at = operation == .insert ? 0 : nil
+        // No rule has it: nft leaves it out.
+        case .handle(0, _) where operation != .replace: at = operation == .insert ? 0 : nil
         case .handle(let handle, let place):
             guard let found = value.tables[table].chains[chain].rules.firstIndex(where: { $0.handle == handle }) else { throw kernel(Self.missing, place) }
             at = operation == .add ? found + 1 : found

@@ -38,6 +38,10 @@ struct CommandRow: Sendable, CustomTestStringConvertible {
     static let rows: [CommandRow] = [
         CommandRow(["add rule ip t a tcp dport 9"], "tcp dport 1; tcp dport 2; tcp dport 3; tcp dport 9"),
         CommandRow(["insert rule ip t a tcp dport 9"], "tcp dport 9; tcp dport 1; tcp dport 2; tcp dport 3"),
+        CommandRow(["insert rule ip t a position 0 tcp dport 9"], "tcp dport 9; tcp dport 1; tcp dport 2; tcp dport 3"),
+        CommandRow(["add rule ip t a handle 0 tcp dport 9"], "tcp dport 1; tcp dport 2; tcp dport 3; tcp dport 9"),
+        CommandRow(["delete rule ip t a handle 0"], ""),
+        CommandRow(refused: ["replace rule ip t a handle 0 tcp dport 9"]),
         CommandRow(["add rule ip t a index 0 tcp dport 9"], "tcp dport 1; tcp dport 9; tcp dport 2; tcp dport 3"),
         CommandRow(["insert rule ip t a index 2 tcp dport 9"], "tcp dport 1; tcp dport 2; tcp dport 9; tcp dport 3"),
         CommandRow(["add rule ip t a handle 5 tcp dport 9"], "tcp dport 1; tcp dport 2; tcp dport 9; tcp dport 3"),

@@ -28,6 +28,28 @@ import Testing
     ])
     func command(_ text: String, accepted: Bool) { #expect(base().applying(text: text + "\n").isAccepted == accepted) }
 
+    /// A dormant table that is named again without the flag wakes up (nf_tables_updtable).
+    @Test(arguments: [
+        ("add table ip t", false), ("table ip t {\nchain c {\n}\n}", false), ("add table ip t { flags dormant; }", true), ("add chain ip t c", true),
+        ("add rule ip t a accept", true),
+    ])
+    func dormant(_ command: String, sleeps: Bool) {
+        let value = base().applying(text: "add table ip t { flags dormant; }\n").value.applying(text: command + "\n").value
+        #expect(value.table(.ip, "t")?.isDormant == sleeps)
+    }
+
+    /// A chain is hung on its hook when it is made or its table wakes up, whatever table it is in.
+    @Test func registrations() {
+        let chains = "chain a { type filter hook forward priority 0; }\n"
+        var value = RulesetValue().applying(text: "table ip t {\n\(chains)}\ntable ip u {\n\(chains)}\ntable ip t {\n\(chains.replacing("a ", with: "b "))}\n").value
+        func order() -> [String] {
+            value.tables.flatMap { table in table.chains.map { (table.name + $0.name, $0.registration) } }.sorted { $0.1 < $1.1 }.map(\.0)
+        }
+        #expect(order() == ["ta", "ua", "tb"])
+        value = value.applying(text: "add table ip t { flags dormant; }\nadd chain ip u a { policy drop; }\n").value.applying(text: "add table ip t\n").value
+        #expect(order() == ["ua", "ta", "tb"])
+    }
+
     /// As nft and Linux do it: one element, however often it was added; an element of a concatenation goes by any key that begins in it.
     @Test(arguments: [
         ("s", "add element ip t s { 1 }; delete element ip t s { 1 }", "2, 3"),
