@@ -9,8 +9,8 @@ extension Compiler {
         // `dnat ip to` in an inet table leaves IPv6 untracked (nft_nat_init asks for its own family; masquerade and redirect for the table's).
         var family: Family?
         if nat.kind == .snat || nat.kind == .dnat { family = nat.family.map { $0 == .ip ? .ip : .ip6 } }
+        // NAT itself comes with the chain that is hung up (nf_nat_register_fn), this only with the statement.
         require(.conntrack, for: family)
-        require(.nat, for: family)
         var template = NATTemplate()
         template.kind = switch nat.kind {
         case .snat: .source

@@ -85,8 +85,10 @@ extension SlowPath {
         let back = router.route(to: sender, ingress: transit.ingress)
         let asked = parsed.destinationAddress
         // Asked as one of a group, or as anycast, IPv6 answers by the port that it was asked by, or not at all (icmpv6_echo_reply).
-        guard parsed.family == .ipv4 || router.interfaces.isOwn(asked) || back.port == transit.ingress else { return .delivered }
-        guard let source = router.interfaces.isOwn(asked) ? asked : router.sourceAddress(for: back, to: sender),
+        // Else from where it was asked, though a rule of the input hook wrote the address and nobody has it.
+        let isUnicast = parsed.family == .ipv4 ? router.interfaces.isOwn(asked) : !asked.isMulticast && router.interfaces.kind(of: asked) != .anycast
+        guard parsed.family == .ipv4 || isUnicast || back.port == transit.ingress else { return .delivered }
+        guard let source = isUnicast ? asked : router.sourceAddress(for: back, to: sender),
               let options = answerOptions(transit, source: source), var room = outbox.reserve(transit.packet.length + 64) else { return .delivered }
         room.length = EchoReply.build(
             into: room, answering: transit.packet, parsed, source: source, identification: UInt16(truncatingIfNeeded: random.next()),

@@ -33,13 +33,30 @@ KEEPER = ["inet keep", [["chain k", ["type filter hook forward priority 300; pol
 
 def commands(steps, tables, r):
     """Commands of nft in the middle of a dialogue, for Linux and Needletail alike."""
-    kinds = [later, element, element, one_rule, one_rule, one_rule, flush, reset, dynamic, dynamic, batch, batch]
+    kinds = [later, element, element, one_rule, one_rule, one_rule, flush, reset, dynamic, dynamic, batch, batch, chain, chain]
     for _ in range(r.choice([1, 2, 3, 5])):
         made = [step for step in r.choice(kinds)(tables, r) if step.get("nft") != "flush ruleset\n"]
         at = sorted(r.randint(0, len(steps)) for _ in made)
         for place, step in reversed(list(zip(at, made))):
             steps.insert(place, step)
     return steps
+
+
+def chain(tables, r):
+    """Base chains that come later than others of their priority, change their policy, or sleep for a while."""
+    header, blocks = r.choice(tables)
+    base = [(head.split()[1], lines[0]) for head, lines in blocks if head.split()[0] == "chain" and lines and lines[0].startswith("type filter")]
+    kind = r.random()
+    if header.split()[0] not in ("ip", "ip6", "inet") or not base:
+        return []
+    if kind < 0.4:
+        text = ["add table %s { flags dormant; }\n" % header, "add table %s\n" % header]
+        return [dict(nft=line) for line in text]
+    name, first = r.choice(base)
+    if kind < 0.6:
+        return [dict(nft="add chain %s %s { policy %s; }\n" % (header, name, policy)) for policy in ("drop", "accept")[:r.choice([1, 2, 2])]]
+    new = "new%d" % r.randint(0, 99)
+    return [dict(nft="add chain %s %s { %s }\nadd rule %s %s %s\n" % (header, new, first, header, new, r.choice(["counter", "counter meta mark set 5", "meta mark 0 counter drop", "meta mark set meta mark | 8 counter"])))]
 
 
 def flush(tables, r):

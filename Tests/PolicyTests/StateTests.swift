@@ -242,4 +242,13 @@ import Wire
         #expect(program.needs(.conntrack, .ipv4))
         #expect(!program.needs(.conntrack, .ipv6))
     }
+
+    /// NAT goes to sleep with its last chain, tracking does not (nf_nat_unregister_fn).
+    @Test func aSleepingTableTranslatesNothing() {
+        let text = "table ip t { flags dormant; chain p { type nat hook prerouting priority dstnat; dnat to 10.0.0.1; }; }"
+        let program = compile(load(text)).program
+        #expect(program.needs(.conntrack, .ipv4))
+        #expect(!program.needs(.nat, .ipv4))
+        #expect(compile(load(text + "\nadd table ip t")).program.needs(.nat, .ipv4))
+    }
 }
